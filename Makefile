@@ -1,0 +1,95 @@
+# Everything that work on hsu-worker needs. `make` alone lists the targets.
+#
+# PYTHON=... names another interpreter than python3.11, VENV=... another folder for the environment,
+# ARGS=... goes to pytest: make test ARGS="-k announce".
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV ?= .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+PIP := -m pip --disable-pip-version-check install --quiet
+
+# The generator's protobuf is the floor of every user's protobuf, so its version is pinned, in an
+# environment of its own: it needs protobuf < 7, while all else runs on the newest.
+GEN_INSTALLED := .venv-gen/.installed
+GEN := $(BIN)/hsu-worker gen --protoc ".venv-gen/bin/python -m grpc_tools.protoc" \
+	-I proto --out hsu_worker/gen proto/*.proto
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+.PHONY: help
+help:  ## List the targets
+	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | \
+		while IFS='|' read -r target text; do printf '%-18s %s\n' "$$target" "$$text"; done
+
+# Sets up one environment: $(call environment,<folder>,<what to install>).
+define environment
+	@test -n "$(PYTHON)" && $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed; name it with make PYTHON=..."; exit 1; }
+	@echo "Setting up $(1) with $(PYTHON) ..."
+	@test -x $(1)/bin/python || $(PYTHON) -m venv $(1)
+	$(1)/bin/python $(PIP) $(2)
+	@touch $(1)/.installed
+endef
+
+.PHONY: install
+install: $(INSTALLED)  ## Set up .venv: the package, editable, and all development tools
+$(INSTALLED): pyproject.toml constraints.txt
+	$(call environment,$(VENV),--editable '.[dev]' --constraint constraints.txt)
+
+.venv-min/.installed: pyproject.toml constraints-min.txt
+	$(call environment,.venv-min,--editable '.[dev]' --constraint constraints-min.txt)
+
+$(GEN_INSTALLED): Makefile
+	$(call environment,.venv-gen,grpcio-tools==1.76.0 'setuptools<81')
+
+.PHONY: demo
+demo: $(INSTALLED)  ## Index a folder of documents, search it, summarise the best hits
+	$(BIN)/python examples/main/main.py $(ARGS)
+
+.PHONY: test
+test: $(INSTALLED)  ## Run all tests on the newest dependencies
+	$(BIN)/python -m pytest $(ARGS)
+
+.PHONY: test-min
+test-min: .venv-min/.installed  ## Run all tests on the oldest dependencies that are allowed
+	.venv-min/bin/python -m pytest $(ARGS)
+
+.PHONY: lint
+lint: $(INSTALLED) types  ## Check format, rules, types, contracts and shell
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/buf lint
+	$(BIN)/buf format --diff --exit-code
+	bash -n .ci/run
+	$(MAKE) --dry-run --always-make --no-print-directory \
+		help demo test test-min gen-all check-gen breaking clean | bash -n
+
+.PHONY: types
+types: $(INSTALLED)  ## Run both type checkers
+	$(BIN)/mypy
+	$(BIN)/pyright
+
+.PHONY: gen-all
+gen-all: $(INSTALLED) $(GEN_INSTALLED)  ## Make all code again that is made from .proto files
+	$(GEN)
+
+.PHONY: check-gen
+check-gen: $(INSTALLED) $(GEN_INSTALLED)  ## Prove that the generated code is current
+	$(GEN) --check
+
+.PHONY: breaking
+breaking: $(INSTALLED)  ## Compare proto/ with the last tag: nothing that is in use may break
+	@tag=$$(git describe --tags --abbrev=0 2> /dev/null) || tag=; \
+	if [ -z "$$tag" ]; then \
+		echo "There is no tag to compare proto/ with."; \
+	else \
+		echo "Comparing proto/ with $$tag."; \
+		$(BIN)/buf breaking --against ".git#tag=$$tag"; \
+	fi
+
+.PHONY: clean
+clean:  ## Delete what the other targets made
+	rm -rf .venv .venv-min .venv-gen dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,134 @@
+"""The services that one worker serves, by interface."""
+
+import re
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from types import MappingProxyType
+
+from hsu_worker.authoring.check import mismatches
+from hsu_worker.authoring.implements import interfaces_of, own_interfaces
+from hsu_worker.authoring.lifespan import lifespan_names, lifespans_of
+from hsu_worker.errors import AppError
+from hsu_worker.interface import AnyInterface
+from hsu_worker.wire.limits import Limits
+
+#: What every worker serves by itself.
+BUILT_IN = frozenset(
+    {
+        "hsu.core.v1.Core",
+        "grpc.health.v1.Health",
+        "grpc.reflection.v1.ServerReflection",
+        "grpc.reflection.v1alpha.ServerReflection",
+    }
+)
+
+#: What a name or a version may look like; both appear in logs and on command lines.
+_WORD = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]{0,99}")
+
+
+class App:
+    """What a worker serves.
+
+        app = App(Summarizer(), name="summarizer", version="1.2.0")
+
+    Args:
+        services: Instances of classes marked with `@implements`; each interface once.
+
+        name: Told in the handshake. The first service's class name when it isn't given.
+
+        version: Told in the handshake.
+
+        limits: What the worker accepts at the most.
+
+    Raises:
+        AppError: A service implements no interface, two implement the same one, or the name won't
+            do. The message lists every problem.
+    """
+
+    def __init__(
+        self, *services: object, name: str = "", version: str = "", limits: Limits | None = None
+    ) -> None:
+        by_name: dict[str, object] = {}
+        problems = [] if services else ["no service is given; write App(MyService())"]
+        for place, service in enumerate(services):
+            if any(service is other for other in services[:place]):
+                problems.append(f"{type(service).__qualname__} is given twice; give it once")
+                continue
+            problems += _problems(service)
+            for interface in interfaces_of(type(service)):
+                other = by_name.setdefault(interface.name, service)
+                if other is not service:
+                    problems.append(
+                        f"{interface.name} is implemented by both {type(other).__qualname__} "
+                        f"and {type(service).__qualname__}; give App one of the two"
+                    )
+        if services and not name:
+            name = type(services[0]).__name__
+        problems += _word_problems("name", name) if name else []
+        problems += _word_problems("version", version) if version else []
+        if problems:
+            raise AppError("\n".join(problems))
+        self.services: Mapping[AnyInterface, object] = MappingProxyType(
+            {
+                interface: service
+                for service in services
+                for interface in interfaces_of(type(service))
+            }
+        )
+        self.name = name
+        self.version = version
+        self.limits = limits or Limits()
+
+    @asynccontextmanager
+    async def lifespans(self) -> AsyncGenerator[None, None]:
+        """Enter the lifespans of all services in order; leave them in reverse.
+
+        One that raises on entry leaves those before it; one that raises on exit doesn't keep the
+        others from being left. What they tell with `report_progress` is passed on as it is: two
+        lifespans that both go from 0 to 1 are seen to do so one after the other.
+        """
+        async with AsyncExitStack() as stack:
+            for service in {id(service): service for service in self.services.values()}.values():
+                for manager in lifespans_of(service):
+                    await stack.enter_async_context(manager)
+            yield
+
+    def __repr__(self) -> str:
+        return f"<App {self.name}: {', '.join(interface.name for interface in self.services)}>"
+
+
+def _problems(service: object) -> list[str]:
+    """Why one service can't be served."""
+    cls = type(service)
+    if isinstance(service, type):
+        return [f"{service.__qualname__} is a class; write App({service.__qualname__}())"]
+    interfaces = interfaces_of(cls)
+    if not interfaces:
+        return [
+            f"{cls.__qualname__} implements no interface; write @implements(...) above the class"
+        ]
+    problems = [
+        f"{cls.__qualname__} implements {interface.name}, which every worker serves by itself; "
+        f"take @implements({interface.descriptor.name}) away"
+        for interface in interfaces
+        if interface.name in BUILT_IN
+    ]
+    # A subclass may have overridden what its base was checked for.
+    for interface in interfaces:
+        if interface not in own_interfaces(cls):
+            problems += [
+                f"{cls.__qualname__} does not implement {interface.name}: {problem}"
+                for problem in mismatches(cls, interface)
+            ]
+    try:
+        lifespan_names(cls)
+    except TypeError as error:
+        problems.append(str(error))
+    return problems
+
+
+def _word_problems(what: str, word: str) -> list[str]:
+    if _WORD.fullmatch(word):
+        return []
+    rule = "up to 100 ASCII letters, digits and . _ + -, the first no punctuation"
+    return [f"{what} {word!r} won't do; write App(..., {what}=...) with {rule}"]

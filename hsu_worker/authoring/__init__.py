@@ -1,0 +1,1 @@
+"""What an author touches: implements, lifespan, current_call, report_progress."""

@@ -1,0 +1,89 @@
+"""The command `hsu-worker`: one file per command, loaded when it is asked for.
+
+A file `hsu_worker/cli/gen.py` holds the command `gen` as the click command `command`. It parses,
+calls one function and prints. What that function needs is imported inside the command, so that
+`hsu-worker --help` stays quick and imports no grpc.
+
+Every option can also be set in the environment: `hsu-worker gen --protoc ...` reads
+HSU_GEN_PROTOC. The command's name keeps these apart from a launched worker's own variables.
+"""
+
+import importlib
+import pkgutil
+from enum import IntEnum
+
+import click
+
+from hsu_worker.errors import (
+    AddressError,
+    AppError,
+    HsuError,
+    InterfaceMismatch,
+    LaunchError,
+    LoadError,
+    StartError,
+)
+
+
+class ExitCode(IntEnum):
+    """What a command's exit code says."""
+
+    OK = 0
+    FAILED = 1
+    #: click's own code for a wrong command line.
+    USAGE = 2
+    #: Nothing has been served.
+    NOT_STARTED = 3
+
+
+#: Errors after which nothing has been served.
+_NOTHING_SERVED = (
+    AddressError,
+    AppError,
+    InterfaceMismatch,
+    LaunchError,
+    LoadError,
+    StartError,
+)
+
+
+class _Failed(click.ClickException):
+    """Shown by click as its message on stderr, without a traceback."""
+
+    exit_code = ExitCode.FAILED
+
+
+class _NotStarted(click.ClickException):
+    exit_code = ExitCode.NOT_STARTED
+
+
+class _Commands(click.Group):
+    """The commands of this folder."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        names = (module.name for module in pkgutil.iter_modules(__path__))
+        return sorted(name.replace("_", "-") for name in names if not name.startswith("_"))
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self.list_commands(ctx):
+            return None
+        command = importlib.import_module(f"{__name__}.{cmd_name.replace('-', '_')}").command
+        assert isinstance(command, click.Command)
+        return command
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except HsuError as error:
+            shown = _NotStarted if isinstance(error, _NOTHING_SERVED) else _Failed
+            raise shown(str(error)) from error
+
+
+@click.command(
+    cls=_Commands,
+    name="hsu-worker",
+    context_settings={"auto_envvar_prefix": "HSU", "help_option_names": ["-h", "--help"]},
+)
+@click.version_option(package_name="hsu-worker", allow_from_autoenv=False)
+def main() -> None:
+    """Workers that start when they are called."""

@@ -1,0 +1,106 @@
+"""`hsu-worker serve`."""
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("app")
+@click.option(
+    "--listen",
+    metavar="ADDRESS",
+    default="tcp:127.0.0.1:0",
+    show_default=True,
+    help="Where: unix:<absolute path> or tcp:<host>:<port>; port 0 takes any free one.",
+)
+@click.option(
+    "--token-file",
+    metavar="FILE",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Let in only who presents the token that this file holds.",
+)
+@click.option(
+    "--insecure-remote",
+    is_flag=True,
+    help="Listen where others in the network can read and make calls.",
+)
+@click.option("--no-capture", is_flag=True, help="Keep stdout and stderr out of the log.")
+@click.option("--register", metavar="ADDRESS", help="Register with the master that listens there.")
+@click.option("--unit", metavar="NAME", help="With --register: the unit to stand for.")
+@click.option(
+    "--master-token-file",
+    metavar="FILE",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="With --register: the file that holds the master's token.",
+)
+@click.option(
+    "--log-level",
+    type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"], case_sensitive=False),
+    default="INFO",
+    show_default=True,
+    help="Log nothing below this.",
+)
+def command(
+    app: str,
+    listen: str,
+    token_file: Path | None,
+    insecure_remote: bool,
+    no_capture: bool,
+    register: str | None,
+    unit: str | None,
+    master_token_file: Path | None,
+    log_level: str,
+) -> None:
+    r"""Serve an app in this process.
+
+    \b
+      hsu-worker serve mysvc:app
+      hsu-worker serve mysvc --listen unix:/run/user/1000/mysvc.sock
+
+    APP is <module>:<attribute>, where the attribute is an App, a function that makes one, or a
+    class with @implements; <module> alone serves every such class that the module defines. The
+    folder from which you start is searched for it, too.
+
+    Ctrl-C or SIGTERM: calls that run finish, up to 30 s; a second one ends the process at once.
+    """
+    import os
+    import sys
+
+    from hsu_worker.wire.address import Address
+    from hsu_worker.wire.launch import LaunchVariables
+    from hsu_worker.worker import check_platform
+
+    check_platform()
+    if "" not in sys.path and os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    variables = LaunchVariables.take(os.environ)
+
+    from hsu_worker.worker.run import run_launched, run_serving
+    from hsu_worker.worker.serve import Serving
+    from hsu_worker.worker.shutdown import end_process
+
+    if variables is not None:
+        end_process(run_launched(app, variables))
+    if (register is None) != (unit is None):
+        raise click.UsageError("--register and --unit go together")
+    options = Serving(
+        listen=Address.parse(listen),
+        token=_token(token_file),
+        token_file=str(token_file or ""),
+        register=Address.parse(register) if register else None,
+        unit=unit or "",
+        master_token=_token(master_token_file),
+        capture=not no_capture,
+        log_level=log_level.upper(),
+    )
+    end_process(run_serving(app, options, insecure_remote=insecure_remote))
+
+
+def _token(file: Path | None) -> str:
+    if file is None:
+        return ""
+    token = file.read_text().strip()
+    if not token or not token.isascii() or not token.isprintable():
+        raise click.UsageError(f"{file} holds no token: one line of printable ASCII is needed")
+    return token

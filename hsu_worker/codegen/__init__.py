@@ -1,0 +1,1 @@
+"""From `.proto` files to typed Python: protoc, its descriptors, and the text made of them."""

@@ -1,0 +1,139 @@
+"""The oldest protobuf that generated code runs on, and the user's declaration of it.
+
+protoc writes into each `_pb2.py` which runtime it needs at the least; the user's project has to ask
+for that one. Its pyproject.toml is changed in that one place, or not at all.
+"""
+
+import re
+import tomllib
+from collections.abc import Iterable, Iterator
+from copy import deepcopy
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, requires
+from pathlib import Path
+from typing import Any
+
+_IN_MESSAGES = re.compile(r"^# Protobuf Python Version: (\d+(?:\.\d+)*)\s*$", re.MULTILINE)
+_REQUIREMENT = re.compile(r"^\s*([\w.-]+)\s*(?:\[[^\]]*\])?\s*([^;@]*)")
+_LOWER = re.compile(r"(>=|~=|==)\s*(\d+(?:\.\d+)*)")
+_UPPER = re.compile(r"<=?\s*(\d+(?:\.\d+)*)")
+
+
+def floor_of(messages: Iterable[str]) -> str:
+    """The version that these `_pb2.py` ask for; "" when none says."""
+    found = [match[1] for text in messages if (match := _IN_MESSAGES.search(text))]
+    return max(found, key=_number, default="")
+
+
+@dataclass(frozen=True, slots=True)
+class Declaration:
+    """What a project declares, held against what the generated code needs."""
+
+    problem: str = ""
+    """One sentence for people; "" when all is well."""
+    file: Path | None = None
+    """The pyproject.toml to write, when that can be done safely."""
+    text: str = ""
+    """Its new text."""
+
+
+def declaration(floor: str, out: Path) -> Declaration:
+    """Compare the floor of code in `out` with what the project around it declares."""
+    if not floor:
+        return Declaration()
+    needs = f"the generated code needs protobuf>={floor}"
+    file = _pyproject(out)
+    if file is None:
+        return Declaration(needs)
+    try:
+        text = file.read_bytes().decode()
+        data = tomllib.loads(text)
+        dependencies = {_name(line): line for line in data["project"]["dependencies"]}
+    except (KeyError, TypeError, ValueError):
+        return Declaration(f"{needs}; declare it where {file} says what the project needs")
+    if (old := dependencies.get("protobuf")) is not None:
+        if _number(_lower(old)) >= _number(floor):
+            return Declaration()
+        problem = f"{needs}, and {file} declares {old!r}"
+        new = [_raised(old, floor)]
+    elif (old := dependencies.get("hsu-worker")) is not None:
+        if _number(_own_floor()) >= _number(floor):
+            return Declaration()
+        problem = f"{needs}, and {file} doesn't declare it"
+        new = [old, f"protobuf>={floor}"]
+    else:
+        return Declaration(f"{needs}, and {file} doesn't declare it")
+    if "" not in new:
+        for candidate in _edits(text, old, new):
+            if _is_only_that(data, candidate, old, new):
+                return Declaration(problem, file, candidate)
+    return Declaration(problem)
+
+
+def _pyproject(out: Path) -> Path | None:
+    folder = out.absolute()
+    for above in (folder, *folder.parents):
+        file = above / "pyproject.toml"
+        if file.is_file():
+            here = Path.cwd()
+            return file.relative_to(here) if file.is_relative_to(here) else file
+    return None
+
+
+def _raised(requirement: str, floor: str) -> str:
+    """The requirement with the new floor; "" when it pins or excludes it."""
+    upper = _UPPER.search(requirement)
+    lower = _LOWER.search(requirement)
+    if upper and _number(upper[1]) <= _number(floor):
+        return ""
+    if lower is None:
+        end = len("protobuf")
+        more = "," if upper else ""
+        return f"{requirement[:end]}>={floor}{more}{requirement[end:].lstrip()}"
+    if lower[1] != ">=":
+        return ""
+    return f"{requirement[: lower.start(2)]}{floor}{requirement[lower.end(2) :]}"
+
+
+def _edits(text: str, old: str, new: list[str]) -> Iterator[str]:
+    """The text with `old` replaced, at each place where it stands in quotes."""
+    for found in re.finditer(f"([\"']){re.escape(old)}\\1", text):
+        quote = found[1]
+        indent = text[text.rfind("\n", 0, found.start()) + 1 : found.start()]
+        line_end = "\r\n" if "\r\n" in text else "\n"
+        between = ", " if indent.strip() else f",{line_end}{indent}"
+        put = between.join(f"{quote}{line}{quote}" for line in new)
+        yield text[: found.start()] + put + text[found.end() :]
+
+
+def _is_only_that(data: dict[str, Any], candidate: str, old: str, new: list[str]) -> bool:
+    expected = deepcopy(data)
+    place = expected["project"]["dependencies"].index(old)
+    expected["project"]["dependencies"][place : place + 1] = new
+    try:
+        return tomllib.loads(candidate) == expected
+    except tomllib.TOMLDecodeError:
+        return False
+
+
+def _own_floor() -> str:
+    """The floor that comes with hsu_worker itself."""
+    try:
+        ours = requires("hsu-worker") or []
+    except PackageNotFoundError:
+        return ""
+    return next((_lower(line) for line in ours if _name(line) == "protobuf"), "")
+
+
+def _name(requirement: str) -> str:
+    found = _REQUIREMENT.match(requirement)
+    return re.sub(r"[-_.]+", "-", found[1]).lower() if found else ""
+
+
+def _lower(requirement: str) -> str:
+    found = _LOWER.search(requirement)
+    return found[2] if found else ""
+
+
+def _number(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".") if part)

@@ -1,0 +1,100 @@
+"""Runs the protobuf compiler."""
+
+import importlib.util
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
+
+from hsu_worker.codegen.sources import ProtoPath, shipped_folder
+from hsu_worker.errors import CodegenError
+
+_CURE = "install it with: pip install 'hsu-worker[gen]'; or name another one with --protoc"
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """What one run has made."""
+
+    files: FileDescriptorSet
+    folder: Path
+    """Holds protoc's own Python."""
+    warnings: tuple[str, ...]
+
+
+def compile_protos(
+    names: Sequence[str], path: ProtoPath, *, command: str = "", into: Path
+) -> Compiled:
+    """Run protoc once: descriptors with comments, messages, and their types.
+
+    Args:
+        names: Files, as `ProtoPath.names` calls them.
+
+        path: Where they and their imports are.
+
+        command: The compiler, such as `protoc`; empty for the one of grpcio-tools.
+
+        into: An empty folder.
+
+    Raises:
+        CodegenError: There is no compiler, or it refuses a file; the message holds its own lines.
+    """
+    descriptors = into / "descriptors"
+    program = _program(command)
+    arguments = [
+        *program,
+        *(f"-I{folder}" for folder in _include(path)),
+        f"--python_out={into}",
+        f"--pyi_out={into}",
+        f"--descriptor_set_out={descriptors}",
+        "--include_imports",
+        "--include_source_info",
+        *(path.locate(name) for name in names),
+    ]
+    try:
+        done = subprocess.run(
+            arguments, capture_output=True, text=True, errors="replace", check=False
+        )
+    except OSError as error:
+        raise CodegenError(f"can't run {program[0]}: {error.strerror}; {_CURE}") from None
+    said = done.stderr.strip() or done.stdout.strip()
+    if done.returncode != 0:
+        raise CodegenError(
+            _explained(said, path) or f"{shlex.join(program)} says nothing, and fails"
+        )
+    return Compiled(
+        FileDescriptorSet.FromString(descriptors.read_bytes()),
+        into,
+        tuple(line for line in said.splitlines() if ".proto:" in line),
+    )
+
+
+def _explained(said: str, path: ProtoPath) -> str:
+    if "File not found" not in said:
+        return said
+    folders = ", ".join(map(str, path.roots))
+    return f"{said}\nimports are looked for in {folders}; name other folders with -I"
+
+
+def _program(command: str) -> list[str]:
+    if command:
+        return shlex.split(command)
+    if importlib.util.find_spec("grpc_tools") is None:
+        raise CodegenError(f"there is no protobuf compiler; {_CURE}")
+    # -P: a folder of the user's that is called google must not come before the installed one.
+    return [sys.executable, "-P", "-m", "grpc_tools.protoc"]
+
+
+def _include(path: ProtoPath) -> Iterator[Path]:
+    # Ours first: a copy in the user's folders may be an old one, and its Python would be ours anyway.
+    if path.shipped:
+        yield shipped_folder()
+    yield from path.roots
+    # google/rpc and google/api, which googleapis-common-protos installs beside their Python.
+    google = importlib.util.find_spec("google.rpc")
+    for folder in (google and google.submodule_search_locations) or ():
+        yield Path(folder).parent.parent

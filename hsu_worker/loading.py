@@ -1,0 +1,168 @@
+"""From `module:attribute` to the App that it means."""
+
+import difflib
+import importlib
+import inspect
+from collections.abc import Callable
+from pathlib import PurePosixPath
+from types import ModuleType
+from typing import Any
+
+from hsu_worker.app import App
+from hsu_worker.authoring.implements import interfaces_of
+from hsu_worker.errors import LoadError
+
+
+def load_app(target: str) -> App:
+    """Import what `hsu-worker serve` is given, and make an App of it.
+
+        load_app("hsu_a_service1:app")            # an App
+        load_app("hsu_a_service1:make_app")       # called without arguments, returns an App or a service
+        load_app("hsu_a_service1:Summarizer")     # a class marked with @implements, or an instance of one
+        load_app("hsu_a_service1")                # every marked class that the module defines
+
+    What the user's module, factory or constructor raises is raised as it is, traceback included.
+
+    Raises:
+        LoadError: The string is malformed or leads to nothing that can be served.
+
+        AppError: The services can't be served together.
+    """
+    module_name, path = _split(target)
+    module = _import(target, module_name)
+    if not path:
+        return _defined_in(module)
+    return _app(target, _attribute(module, path))
+
+
+def _split(target: str) -> tuple[str, str]:
+    module, colon, path = target.partition(":")
+    if module.endswith(".py") or "/" in module:
+        file = PurePosixPath(module)
+        parts = [file.stem] if file.is_absolute() else [*file.parts[:-1], file.stem]
+        name = ".".join(part for part in parts if part != "..")
+        raise LoadError(f"{target!r} names a file; write the module: '{name}{colon}{path}'")
+    names = [*module.split("."), *(path.split(".") if colon else [])]
+    if not all(name.isidentifier() for name in names):
+        raise LoadError(
+            f"{target!r} is no import string; write <module>:<attribute>, such as 'mysvc:app'"
+        )
+    return module, path
+
+
+def _import(target: str, name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        # One that the user's own module asks for is the user's to see, with its traceback.
+        if error.name is None or not f"{name}.".startswith(f"{error.name}."):
+            raise
+        missing = error.name
+    raise LoadError(
+        f"{target!r}: there is no module {missing!r}; "
+        "start from the folder that holds it, or install it"
+    )
+
+
+def _attribute(module: ModuleType, path: str) -> Any:
+    value: Any = module
+    where = module.__name__
+    for i, name in enumerate(path.split(".")):
+        try:
+            value = getattr(value, name)
+        except AttributeError:
+            names = [other for other in dir(value) if not other.startswith("_")]
+            near = difflib.get_close_matches(name, names, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise LoadError(f"{where!r} has no attribute {name!r}{hint}") from None
+        where += f"{'.' if i else ':'}{name}"
+    return value
+
+
+def _app(target: str, value: Any) -> App:
+    if isinstance(value, App):
+        return value
+    if value is App:
+        raise LoadError(
+            f"{target!r} is the class App itself; "
+            "write app = App(MyService()) in the module, and name app"
+        )
+    if isinstance(value, type):
+        return App(_instance(value))
+    if interfaces_of(type(value)):
+        return App(value)
+    if isinstance(value, ModuleType):
+        raise LoadError(f"{target!r} is a module; write {value.__name__!r}")
+    if not callable(value):
+        raise LoadError(
+            f"{target!r} is of type {type(value).__qualname__}; "
+            "name an App, a factory, or a class with @implements"
+        )
+    return _made_by(target, value)
+
+
+def _instance(cls: type[Any]) -> object:
+    if not interfaces_of(cls):
+        raise LoadError(
+            f"{cls.__qualname__} implements no interface; write @implements(...) above the class"
+        )
+    needed = _needed(cls)
+    if needed:
+        raise LoadError(
+            f"{cls.__qualname__} can't be made without {needed}; write a factory and name it: "
+            f"def make_app() -> App: return App({cls.__qualname__}(...))"
+        )
+    return cls()
+
+
+def _made_by(target: str, factory: Callable[[], Any]) -> App:
+    if inspect.iscoroutinefunction(factory):
+        raise LoadError(
+            f"{target!r} is a coroutine function; a factory is a plain `def`, "
+            "and what has to be awaited belongs into a @lifespan"
+        )
+    needed = _needed(factory)
+    if needed:
+        raise LoadError(f"{target!r} can't be called without {needed}; a factory takes nothing")
+    made = factory()
+    if isinstance(made, App):
+        return made
+    if isinstance(made, type):
+        raise LoadError(f"{target!r} returned the class {made.__qualname__}; return an instance")
+    if not interfaces_of(type(made)):
+        raise LoadError(
+            f"{target!r} returned an object of type {type(made).__qualname__}; "
+            "a factory returns an App or a service"
+        )
+    return App(made)
+
+
+def _defined_in(module: ModuleType) -> App:
+    found = {
+        value: None
+        for value in vars(module).values()
+        if isinstance(value, type)
+        and value.__module__ == module.__name__
+        and interfaces_of(value)
+        and not inspect.isabstract(value)
+    }
+    if not found:
+        raise LoadError(
+            f"module {module.__name__!r} defines no class with @implements; "
+            "write @implements(InterfaceA) above one, or name what to serve: "
+            f"'{module.__name__}:app'"
+        )
+    return App(*[_instance(cls) for cls in found])
+
+
+def _needed(function: Callable[..., Any]) -> str:
+    """The parameters without which a function can't be called."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return ""
+    return ", ".join(
+        p.name
+        for p in parameters
+        if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
+    )

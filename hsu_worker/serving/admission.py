@@ -1,0 +1,79 @@
+"""Who gets in: the token, then the gate; whoever does is counted."""
+
+import asyncio
+import os
+import re
+import time
+from collections.abc import Callable
+from typing import Any, Final, TypeAlias, cast
+
+import grpc.aio
+
+from hsu_worker.authoring.call import CURRENT_CALL
+from hsu_worker.errors import RpcError, Unauthenticated
+from hsu_worker.interface import AnyInterface, Method
+from hsu_worker.serving.calls import Calls, ServedCall
+from hsu_worker.serving.failures import Refused
+from hsu_worker.wire.metadata import AUTHORIZATION, CALL_ID, CURRENT_CALL_ID, presents
+
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+#: Says why calls are refused now; None when they are not.
+Gate: TypeAlias = Callable[[], RpcError | None]
+#: Lets a call in and counts it, or raises Refused.
+Admit: TypeAlias = Callable[[Context], ServedCall]
+
+_WELL_FORMED_ID: Final = re.compile(r"[0-9a-f]{8,64}")
+
+
+def always_open() -> None:
+    """The gate of interfaces that answer in every state."""
+
+
+def authenticate(metadata: Any, token: str) -> None:
+    """Let nobody in without the token; with an empty token everybody gets in.
+
+    Raises:
+        Refused: The token is missing or wrong.
+    """
+    if token and not presents(metadata, token):
+        raise Refused(
+            Unauthenticated("the token is missing or wrong: send `authorization: Bearer <token>`")
+        )
+
+
+def admission(
+    interface: AnyInterface, method: Method, *, token: str, gate: Gate, calls: Calls
+) -> Admit:
+    """What each call of a method goes through before anything of it is parsed."""
+
+    def admit(context: Context) -> ServedCall:
+        metadata = context.invocation_metadata() or ()
+        authenticate(metadata, token)
+        refusal = gate()
+        if refusal is not None:
+            raise Refused(refusal)
+        sent = {key: value for key, value in metadata if key != AUTHORIZATION}
+        # grpc's stubs leave out that it is None without a deadline.
+        left = cast("float | None", context.time_remaining())
+        now = time.monotonic()
+        call = ServedCall(
+            interface=interface,
+            method=method,
+            metadata=sent,
+            peer=context.peer(),
+            deadline=None if left is None else now + left,
+            id=_call_id(sent.get(CALL_ID)),
+        )
+        call.begin(now, cast("asyncio.Task[Any]", asyncio.current_task()))
+        CURRENT_CALL.set(call)
+        CURRENT_CALL_ID.set(call.id)
+        calls.begin(call)
+        return call
+
+    return admit
+
+
+def _call_id(given: str | bytes | None) -> str:
+    if isinstance(given, str) and _WELL_FORMED_ID.fullmatch(given):
+        return given
+    return os.urandom(8).hex()

@@ -1,0 +1,105 @@
+"""The calls that a server handles now: how many, how old, how overdue."""
+
+import asyncio
+import time
+from typing import Any
+
+from hsu_worker.authoring.call import Call
+
+
+class ServedCall(Call):
+    """A call as the dispatch sees it: it also knows the task that handles it."""
+
+    __slots__ = ("cut_off", "given_up_at", "started", "task")
+
+    task: "asyncio.Task[Any]"
+    started: float
+    """In `time.monotonic()` seconds."""
+    given_up_at: float | None
+    """When somebody first noticed that nobody waits for the answer."""
+    cut_off: str
+    """Why we ended the call ourselves; empty when we did not."""
+
+    def begin(self, now: float, task: "asyncio.Task[Any]") -> None:
+        """Note when it began, and in which task."""
+        self.started = now
+        self.task = task
+        self.given_up_at = None
+        self.cut_off = ""
+
+    @property
+    def cancelled(self) -> bool:
+        """The caller has gone, or the deadline has passed."""
+        # grpc cancels the task: that it has been asked to end shows at once and in every thread.
+        return (
+            self._cancelled
+            or self.task.cancelling() > 0
+            or (self.deadline is not None and time.monotonic() >= self.deadline)
+        )
+
+    def overdue(self, now: float) -> float:
+        """By how much it has outlived its deadline or its cancellation; 0 when it has not."""
+        if self.given_up_at is None and self.cancelled:
+            self.given_up_at = now if self.deadline is None else min(now, self.deadline)
+        return 0.0 if self.given_up_at is None else max(0.0, now - self.given_up_at)
+
+
+class Calls:
+    """Counts calls from when they are accepted until their handler has ended.
+
+    A synchronous handler whose caller has left still counts: its thread is still taken.
+    """
+
+    def __init__(self) -> None:
+        self.total = 0
+        self.last_activity = time.monotonic()
+        self._running: dict[int, ServedCall] = {}
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    @property
+    def in_flight(self) -> int:
+        """How many have been accepted and have not ended."""
+        return len(self._running)
+
+    def begin(self, call: ServedCall) -> None:
+        """Count a call."""
+        self.total += 1
+        self.last_activity = call.started
+        self._running[id(call)] = call
+        self._idle.clear()
+
+    def end(self, call: ServedCall) -> None:
+        """Count it no more."""
+        del self._running[id(call)]
+        self.last_activity = time.monotonic()
+        if not self._running:
+            self._idle.set()
+
+    def oldest_age(self) -> float:
+        """How long the oldest has run, in seconds; 0 when there is none."""
+        now = time.monotonic()
+        # A dict keeps the order in which calls began.
+        return next((now - call.started for call in self._running.values()), 0.0)
+
+    def most_overdue(self) -> float:
+        """By how much the worst has outlived its own deadline or cancellation, in seconds."""
+        now = time.monotonic()
+        return max((call.overdue(now) for call in self._running.values()), default=0.0)
+
+    async def ended(self) -> None:
+        """Wait until none is in flight."""
+        await self._idle.wait()
+
+    def cut_off(self, reason: str) -> int:
+        """End those that still run; their callers read UNAVAILABLE and `reason`.
+
+        Returns:
+            How many there were.
+        """
+        running = list(self._running.values())
+        for call in running:
+            call.cut_off = reason
+            call.cancel()
+            call.task.cancel()
+        return len(running)

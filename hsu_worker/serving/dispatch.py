@@ -1,0 +1,97 @@
+"""From the path of a call to the method that answers it."""
+
+from typing import Any
+
+import grpc
+
+from hsu_worker.errors import Unimplemented
+from hsu_worker.interface import AnyInterface
+from hsu_worker.serving.admission import Context, Gate, admission, always_open, authenticate
+from hsu_worker.serving.calls import Calls
+from hsu_worker.serving.failures import Refused, answer_failure
+from hsu_worker.serving.handlers import RpcHandler, Served
+from hsu_worker.serving.slots import Slots
+from hsu_worker.wire.limits import Limits
+
+
+class Dispatcher(grpc.GenericRpcHandler):
+    """All methods that a server serves.
+
+        dispatcher = Dispatcher(token=token, limits=Limits())
+        dispatcher.add(InterfaceA, Summarizer(), gate=lifecycle.gate)
+
+    grpc hands it bytes, so that the token is checked before anything is parsed.
+
+    Args:
+        token: What every call must present; empty: nothing.
+
+        limits: What is accepted at the most.
+    """
+
+    def __init__(self, *, token: str = "", limits: Limits) -> None:
+        self.token = token
+        self.limits = limits
+        self.slots = Slots(limits)
+        self.calls = Calls()
+        #: Calls of the framework's own interfaces; they hold nothing up.
+        self.own_calls = Calls()
+        self._interfaces: list[AnyInterface] = []
+        self._handlers: dict[str, RpcHandler] = {}
+
+    def add(self, interface: AnyInterface, service: object, *, gate: Gate = always_open) -> None:
+        """Serve an interface: its calls are counted, take slots, and stand behind `gate`."""
+        self._add(interface, service, gate=gate, calls=self.calls)
+
+    def add_own(self, interface: AnyInterface, service: object) -> None:
+        """Serve an interface of the framework itself, in every state, beside the slots."""
+        self._add(interface, service, gate=always_open, calls=self.own_calls)
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> RpcHandler:
+        """The handler of one call, as grpc asks for it."""
+        path = handler_call_details.method
+        return self._handlers.get(path) or self._unknown(path)
+
+    def authenticate(self, metadata: Any) -> None:
+        """Let nobody in without the token.
+
+        Raises:
+            Refused: The token is missing or wrong.
+        """
+        authenticate(metadata, self.token)
+
+    def _add(self, interface: AnyInterface, service: object, *, gate: Gate, calls: Calls) -> None:
+        self._interfaces.append(interface)
+        for method in interface.methods.values():
+            served = Served(
+                method=method,
+                function=getattr(service, method.handler),
+                admit=admission(interface, method, token=self.token, gate=gate, calls=calls),
+                calls=calls,
+                slots=self.slots,
+                limited=calls is self.calls,
+                message_bytes=self.limits.message_bytes,
+            )
+            if not served.is_async:
+                self.slots.use_threads()
+            self._handlers[method.path] = served.rpc_handler()
+
+    def _unknown(self, path: str) -> RpcHandler:
+        async def handle(_requests: Any, context: Context) -> None:
+            refusal = Refused(Unimplemented(self._no_such_method(path)))
+            try:
+                # Whoever has no token learns nothing of what is served.
+                self.authenticate(context.invocation_metadata())
+            except Refused as stranger:
+                refusal = stranger
+            await answer_failure(context, path, None, refusal)
+
+        return grpc.stream_stream_rpc_method_handler(handle)
+
+    def _no_such_method(self, path: str) -> str:
+        service, _, name = path.removeprefix("/").rpartition("/")
+        for interface in self._interfaces:
+            if interface.name == service:
+                names = ", ".join(method.name for method in interface.methods.values())
+                return f"{service} has no method {name}; it has {names}"
+        served = ", ".join(interface.name for interface in self._interfaces)
+        return f"{service} is not served here; served are {served}"

@@ -1,0 +1,112 @@
+"""grpc.health.v1: the state of a server as load balancers and probes ask for it."""
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from typing import Any, Final
+
+import grpc
+import grpc.aio
+
+from hsu_worker.serving.lazy import LazyService
+
+SERVICE: Final = "grpc.health.v1.Health"
+
+#: SERVING for as long as the process answers at all, also while it drains: a liveness probe on
+#: "" would kill a process that is finishing its calls.
+LIVE: Final = "live"
+
+
+class Health:
+    """Answers Check, Watch and List. Nobody needs a token for them.
+
+    Args:
+        serving: Whether calls of an interface are answered now; None for one that isn't known.
+            "" stands for all of them.
+
+        names: The interfaces to list.
+
+        changed: Waits until an answer may be another one.
+    """
+
+    def __init__(
+        self,
+        serving: Callable[[str], bool | None],
+        names: Callable[[], Iterable[str]],
+        changed: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._serving = serving
+        self._names = names
+        self._changed = changed
+        self._closed = False
+
+    def handler(self) -> LazyService:
+        """What the server asks for the handlers."""
+        return LazyService((SERVICE,), self._build)
+
+    def close(self) -> None:
+        """Let every Watch end with its next message."""
+        self._closed = True
+
+    def _build(self) -> "dict[str, grpc.RpcMethodHandler[Any, Any]]":
+        from grpc_health.v1 import health_pb2
+
+        # Any: `List` came with a later version than the oldest that we run on.
+        pb: Any = health_pb2
+
+        statuses = {
+            True: pb.HealthCheckResponse.SERVING,
+            False: pb.HealthCheckResponse.NOT_SERVING,
+        }
+
+        def status(name: str) -> Any:
+            answer = True if name == LIVE else self._serving(name)
+            return None if answer is None else statuses[answer]
+
+        async def check(request: Any, context: "grpc.aio.ServicerContext[Any, Any]") -> Any:
+            found = status(request.service)
+            if found is None:
+                await context.abort(
+                    grpc.StatusCode.NOT_FOUND, f"{request.service} is not served here"
+                )
+            return pb.HealthCheckResponse(status=found)
+
+        async def watch(
+            request: Any, _context: "grpc.aio.ServicerContext[Any, Any]"
+        ) -> AsyncGenerator[Any, None]:
+            told = None
+            while True:
+                found = status(request.service)
+                if found is None:
+                    found = pb.HealthCheckResponse.SERVICE_UNKNOWN
+                if found != told:
+                    told = found
+                    yield pb.HealthCheckResponse(status=found)
+                elif self._closed:
+                    return
+                else:
+                    await self._changed()
+
+        async def list_all(_request: Any, _context: "grpc.aio.ServicerContext[Any, Any]") -> Any:
+            return pb.HealthListResponse(
+                statuses={
+                    name: pb.HealthCheckResponse(status=status(name))
+                    for name in ("", LIVE, *self._names())
+                }
+            )
+
+        handlers = {
+            "Check": _handler(grpc.unary_unary_rpc_method_handler, check, pb.HealthCheckRequest),
+            "Watch": _handler(grpc.unary_stream_rpc_method_handler, watch, pb.HealthCheckRequest),
+        }
+        if hasattr(pb, "HealthListRequest"):
+            handlers["List"] = _handler(
+                grpc.unary_unary_rpc_method_handler, list_all, pb.HealthListRequest
+            )
+        return {f"/{SERVICE}/{name}": handler for name, handler in handlers.items()}
+
+
+def _handler(make: Callable[..., Any], function: Callable[..., Any], request: Any) -> Any:
+    return make(
+        function,
+        request_deserializer=request.FromString,
+        response_serializer=lambda message: message.SerializeToString(),
+    )

@@ -1,0 +1,193 @@
+"""The last log records of this process, in memory, numbered from 1."""
+
+import asyncio
+import json
+import logging
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+#: What the ring holds at the most, in bytes; the oldest records make room.
+RING_BYTES: Final = 1 << 20
+
+#: What a record takes beside its texts, about.
+_OVERHEAD: Final = 64
+
+#: What every record has; the rest came by `extra=`.
+_STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+
+class Entry(NamedTuple):
+    """One record. A tuple: it is made by the thousand and hardly ever looked at."""
+
+    sequence: int
+    time: float
+    level: int
+    logger: str
+    message: str
+    fields: Mapping[str, str]
+    exception: str
+    size: int
+
+
+class LogRing:
+    """Keeps records up to a number of bytes; may be written from any thread.
+
+    It needs no event loop until somebody follows it; without followers a record costs no
+    wake-up.
+    """
+
+    def __init__(self, *, ring_bytes: int = RING_BYTES, line_bytes: int = 64 << 10) -> None:
+        self.line_bytes = line_bytes
+        # Re-entrant: a signal handler may log while its thread is in here.
+        self._lock = threading.RLock()
+        self._ring_bytes = ring_bytes
+        self._loop: asyncio.AbstractEventLoop | None = None
+        # A list whose head is cut off now and then: slices of a deque cost their distance.
+        self._entries: list[Entry] = []
+        self._first = 0
+        self._bytes = 0
+        self._next = 1
+        self._followers = 0
+        self._woken = False
+        self._news = asyncio.Event()
+        self.closed = False
+
+    @property
+    def window(self) -> tuple[int, int]:
+        """The oldest sequence number still kept, and the next to come."""
+        with self._lock:
+            return self._next - (len(self._entries) - self._first), self._next
+
+    def append(
+        self,
+        level: int,
+        logger: str,
+        message: str,
+        *,
+        at: float | None = None,
+        fields: Mapping[str, str] | None = None,
+        exception: str = "",
+    ) -> None:
+        """Keep one record; texts longer than a line may be are cut, and say so."""
+        message = self._cut(message)
+        exception = self._cut(exception)
+        kept = {key: self._cut(value) for key, value in fields.items()} if fields else {}
+        size = _OVERHEAD + _size(message) + _size(exception)
+        for key, value in kept.items():
+            size += _size(key) + _size(value)
+        with self._lock:
+            self._entries.append(
+                Entry(
+                    self._next,
+                    time.time() if at is None else at,
+                    level,
+                    logger,
+                    message,
+                    kept,
+                    exception,
+                    size,
+                )
+            )
+            self._next += 1
+            self._bytes += size
+            # The newest stays, however long it is.
+            while self._bytes > self._ring_bytes and self._first < len(self._entries) - 1:
+                self._bytes -= self._entries[self._first].size
+                self._first += 1
+            if self._first > 1024 and self._first * 2 > len(self._entries):
+                del self._entries[: self._first]
+                self._first = 0
+            wake = self._followers > 0 and not self._woken
+            self._woken = self._woken or wake
+        if wake:
+            self._wake()
+
+    def take(self, cursor: int, most: int) -> tuple[int, list[Entry]]:
+        """The records from `cursor` on, at most so many, and how many before them are lost."""
+        with self._lock:
+            oldest = self._next - (len(self._entries) - self._first)
+            dropped = max(0, oldest - cursor)
+            start = self._first + max(cursor, oldest) - oldest
+            return dropped, self._entries[start : start + most]
+
+    async def news(self, cursor: int) -> None:
+        """Wait until there is a record at `cursor`, or the ring is closed."""
+        self._loop = asyncio.get_running_loop()
+        self._followers += 1
+        try:
+            while self.window[1] <= cursor and not self.closed:
+                await self._news.wait()
+        finally:
+            self._followers -= 1
+
+    def close(self) -> None:
+        """Let those who follow it come to an end, once they have seen everything."""
+        self.closed = True
+        self._tell()
+
+    def _wake(self) -> None:
+        assert self._loop is not None
+        try:
+            self._loop.call_soon_threadsafe(self._tell)
+        except RuntimeError:
+            # The loop has ended, and with it whoever followed.
+            return
+
+    def _tell(self) -> None:
+        with self._lock:
+            self._woken = False
+        self._news.set()
+        self._news.clear()
+
+    def _cut(self, text: str) -> str:
+        if len(text) * 4 <= self.line_bytes or (size := _size(text)) <= self.line_bytes:
+            return text
+        kept = text.encode("utf-8", "replace")[: self.line_bytes].decode("utf-8", "ignore")
+        return f"{kept} [cut: {size} bytes]"
+
+
+class RingHandler(logging.Handler):
+    """Puts the program's log records into a ring, with their `extra=` fields."""
+
+    def __init__(self, ring: LogRing) -> None:
+        super().__init__()
+        self._ring = ring
+        self._formatter = logging.Formatter()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep a record. Its texts are made now: arguments may change, and tracebacks hold memory."""
+        try:
+            exception = ""
+            if record.exc_info:
+                exception = self._formatter.formatException(record.exc_info)
+            elif record.exc_text:
+                exception = record.exc_text
+            if record.stack_info:
+                exception = f"{exception}\n{record.stack_info}".lstrip("\n")
+            self._ring.append(
+                record.levelno,
+                record.name,
+                record.getMessage(),
+                at=record.created,
+                fields={
+                    key: _text(value) for key, value in vars(record).items() if key not in _STANDARD
+                },
+                exception=exception,
+            )
+        except Exception:
+            self.handleError(record)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    try:
+        return json.dumps(value, ensure_ascii=False)
+    except (TypeError, ValueError, RecursionError):
+        return str(value)
+
+
+def _size(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode("utf-8", "replace"))

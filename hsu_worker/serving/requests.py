@@ -1,0 +1,63 @@
+"""The requests of a stream, as a handler iterates them."""
+
+import asyncio
+import concurrent.futures
+from collections.abc import Callable
+from typing import Any
+
+import grpc.aio
+from google.protobuf.message import Message
+
+from hsu_worker.errors import Cancelled
+from hsu_worker.interface import Requests, refuse_blocking
+from hsu_worker.serving.calls import ServedCall
+
+
+class RequestStream(Requests[Message]):
+    """Reads from the call, for `async for` on the loop and for `for` in a thread."""
+
+    def __init__(
+        self,
+        context: "grpc.aio.ServicerContext[Any, Any]",
+        call: ServedCall,
+        parse: Callable[[bytes], Message],
+    ) -> None:
+        self._context = context
+        self._call = call
+        self._parse = parse
+        self._loop = asyncio.get_running_loop()
+        self._ended = False
+
+    async def __anext__(self) -> Message:
+        if self._ended:
+            raise StopAsyncIteration
+        body: Any = await self._context.read()
+        if body is grpc.aio.EOF:
+            # grpc.aio reports a caller that left, or whose time ran out, as the end of the stream,
+            # and cancels the task a moment later. A handler that commits when the stream ends must
+            # never take the one for the other. A second read comes back after the cancellation.
+            await self._context.read()
+            if self._call.cancelled:
+                raise asyncio.CancelledError
+            self._ended = True
+            raise StopAsyncIteration
+        return self._parse(body)
+
+    def __next__(self) -> Message:
+        refuse_blocking(f"iterating the requests of {self._call.method.path}")
+        step = self._step()
+        try:
+            future = asyncio.run_coroutine_threadsafe(step, self._loop)
+        except RuntimeError:
+            step.close()
+            raise Cancelled("the worker has ended") from None
+        try:
+            request = future.result()
+        except concurrent.futures.CancelledError:
+            raise Cancelled("the caller has gone") from None
+        if request is None:
+            raise StopIteration
+        return request
+
+    async def _step(self) -> Message | None:
+        return await anext(self, None)

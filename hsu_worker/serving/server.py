@@ -1,0 +1,70 @@
+"""A gRPC server at an address of the launch contract."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Final
+
+import grpc.aio
+
+from hsu_worker.errors import AddressError
+from hsu_worker.serving.dispatch import Dispatcher
+from hsu_worker.serving.sockets import private_files, reserved
+from hsu_worker.wire.address import Address
+from hsu_worker.wire.connection import KEEPALIVE_OPTIONS
+
+#: Seconds that grpc's own stop waits for calls; it is no drain, and nothing should be left by then.
+STOP_GRACE: Final = 0.05
+
+
+@asynccontextmanager
+async def listening(
+    dispatcher: Dispatcher, address: Address, *more: grpc.GenericRpcHandler
+) -> AsyncGenerator[Address, None]:
+    """Serve at an address while the block runs; gives the address that was bound.
+
+        async with listening(dispatcher, Address.parse("tcp:127.0.0.1:0")) as bound:
+            print(bound)    # tcp:127.0.0.1:40312
+
+    Leaving the block ends what still runs at once: drain before you leave it.
+
+    Args:
+        dispatcher: Handles the calls.
+
+        address: Where to listen; port 0 takes any free one.
+
+        more: Handlers of paths that the dispatcher doesn't know; they are asked first.
+
+    Raises:
+        AddressError: The address is in use, or can't be listened on.
+    """
+    limits = dispatcher.limits
+    with reserved(address):
+        server = grpc.aio.server(
+            handlers=(*more, dispatcher),
+            options=(
+                # grpc's default lets a second server share a TCP port, silently.
+                ("grpc.so_reuseport", 0),
+                ("grpc.max_receive_message_length", limits.message_bytes),
+                # Checked by the dispatch, whose message says what to do.
+                ("grpc.max_send_message_length", -1),
+                # Between the two grpc refuses some calls by chance.
+                ("grpc.max_metadata_size", limits.metadata_bytes),
+                ("grpc.absolute_max_metadata_size", limits.metadata_bytes),
+                *KEEPALIVE_OPTIONS,
+                # Without this grpc closes connections whose client asks every 30 s as well.
+                ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+            ),
+        )
+        try:
+            with private_files():
+                port = server.add_insecure_port(address.target)
+        except RuntimeError as error:
+            raise AddressError(f"address {address}: can't listen there: {error}") from None
+        await server.start()
+        try:
+            yield address if address.is_unix else Address(host=address.host, port=port)
+        finally:
+            # A moment of grace lets grpc say goodbye instead of breaking the connections.
+            await asyncio.shield(server.stop(STOP_GRACE))
+            dispatcher.slots.close()

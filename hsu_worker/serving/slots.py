@@ -1,0 +1,83 @@
+"""The room that handlers have: so many asynchronous calls, so many threads."""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import Context
+from typing import Any, TypeVar
+
+from hsu_worker.errors import RpcError
+from hsu_worker.wire.limits import Limits
+
+T = TypeVar("T")
+
+
+class Slots:
+    """What calls take, and Ping too, so that an answered Ping proves that calls are answered."""
+
+    def __init__(self, limits: Limits) -> None:
+        #: For handlers that are coroutines.
+        self.concurrent = asyncio.Semaphore(limits.concurrent_calls)
+        self._threads = limits.threads
+        self._pool = ThreadPoolExecutor(limits.threads, thread_name_prefix="hsu-call")
+        self._taken = 0
+        self._uses_threads = False
+
+    def use_threads(self) -> None:
+        """Say that there are synchronous handlers, so that Ping goes through the pool as well."""
+        self._uses_threads = True
+
+    @property
+    def full(self) -> bool:
+        """A further call would have to wait."""
+        return self.concurrent.locked() or self._taken >= self._threads
+
+    async def probe(self) -> bool:
+        """Take a slot of each sort and give it back; False, at once, when one is full."""
+        if self.full:
+            return False
+        async with self.concurrent:
+            if self._uses_threads:
+                await self.run(Context(), _nothing)
+        return True
+
+    async def run(self, context: Context, function: Callable[..., T], *arguments: Any) -> T:
+        """Call a function in a thread of the pool, under `context`.
+
+        A thread can't be stopped, so a cancelled caller still waits until the function has
+        returned; one that has not begun never begins.
+        """
+        self._taken += 1
+        try:
+            future = self._pool.submit(context.run, _call, function, arguments)
+            waiter = asyncio.wrap_future(future)
+            cancelled = False
+            while not waiter.done():
+                try:
+                    await asyncio.wait((waiter,))
+                except asyncio.CancelledError:
+                    cancelled = True
+                    future.cancel()
+            if cancelled:
+                failure = None if waiter.cancelled() else waiter.exception()
+                if failure is None or isinstance(failure, RpcError):
+                    raise asyncio.CancelledError
+            return waiter.result()
+        finally:
+            self._taken -= 1
+
+    def close(self) -> None:
+        """Let the threads end; those that still run a handler are not waited for."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _nothing() -> None:
+    pass
+
+
+def _call(function: Callable[..., T], arguments: tuple[Any, ...]) -> T:
+    try:
+        return function(*arguments)
+    except StopIteration as stop:
+        # A future can't hold StopIteration: whoever waits for it would wait for ever.
+        raise RuntimeError("the handler raised StopIteration") from stop

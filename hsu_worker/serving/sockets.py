@@ -1,0 +1,121 @@
+"""Makes sure that nobody else listens where we want to, and leaves nothing behind."""
+
+import errno
+import fcntl
+import os
+import socket
+import stat
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+from hsu_worker.errors import AddressError
+from hsu_worker.wire.address import Address
+
+
+@contextmanager
+def reserved(address: Address) -> Generator[None, None, None]:
+    """Check that an address can be listened on; a Unix path stays ours until the block ends.
+
+    Raises:
+        AddressError: Somebody listens there, or nobody can.
+    """
+    if not address.is_unix:
+        _check_port(address)
+        yield
+        return
+    path = Path(address.path)
+    with _lock(path):
+        _remove_stale(path)
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+
+
+@contextmanager
+def private_files() -> Generator[None, None, None]:
+    """What is created in the block belongs to this user alone: mode 0600."""
+    before = os.umask(0o177)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
+def _check_port(address: Address) -> None:
+    # grpc tells a taken port from a missing host only in its log; a plain socket tells it apart.
+    try:
+        family, kind, protocol, _, place = socket.getaddrinfo(
+            address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        with socket.socket(family, kind, protocol) as probe:
+            # As grpc does: connections of an earlier server that linger are no obstacle.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(place)
+            probe.listen(1)
+    except OSError as error:
+        raise _refused(address, error) from None
+
+
+@contextmanager
+def _lock(path: Path) -> Generator[None, None, None]:
+    """Hold the file `<path>.lock`: a second server would unlink the first one's socket, silently."""
+    lock = path.with_name(path.name + ".lock")
+    while True:
+        try:
+            descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise _refused(Address(path=str(path)), error) from None
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(descriptor)
+            raise _refused(Address(path=str(path)), error) from None
+        if _is_still(lock, descriptor):
+            break
+        # Its last holder has just removed it; the lock on a removed file protects nothing.
+        os.close(descriptor)
+    try:
+        yield
+    finally:
+        lock.unlink(missing_ok=True)
+        os.close(descriptor)
+
+
+def _is_still(path: Path, descriptor: int) -> bool:
+    try:
+        return path.stat().st_ino == os.fstat(descriptor).st_ino
+    except FileNotFoundError:
+        return False
+
+
+def _remove_stale(path: Path) -> None:
+    """Remove a socket that nobody listens at; anything else stays, and is an error."""
+    address = Address(path=str(path))
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(mode):
+        raise AddressError(f"address {address}: a file that is no socket is there; remove it")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(1.0)
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            path.unlink(missing_ok=True)
+            return
+        except OSError as error:
+            raise _refused(address, error) from None
+    raise AddressError(f"address {address}: in use by another server; choose another path")
+
+
+def _refused(address: Address, error: OSError) -> AddressError:
+    if error.errno in (errno.EADDRINUSE, errno.EWOULDBLOCK):
+        other = "path" if address.is_unix else "port, or 0 for any free one"
+        return AddressError(f"address {address}: in use by another server; choose another {other}")
+    if error.errno == errno.ENOENT and address.is_unix:
+        folder = Path(address.path).parent
+        return AddressError(f"address {address}: the folder {folder} does not exist; create it")
+    return AddressError(f"address {address}: can't listen there: {error.strerror or error}")

@@ -1,0 +1,111 @@
+"""Where a server listens: `unix:/run/x.sock` or `tcp:127.0.0.1:7000`."""
+
+import ipaddress
+import re
+from dataclasses import dataclass
+
+from hsu_worker.errors import AddressError
+
+#: Longest Unix path, in bytes. Linux takes 107 and macOS 103; the contract leaves some room.
+MAX_UNIX_PATH = 100
+
+_CURE = "write unix:<absolute path> or tcp:<host>:<port>, such as tcp:127.0.0.1:0"
+
+# grpc reads a path as a URI: it would listen elsewhere than the path says.
+_ESCAPES = frozenset("%?#")
+
+_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?")
+_DIGITS = re.compile(r"[0-9]{1,5}")
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """An address of the launch contract: a Unix path, or a host with a port.
+
+    Address.parse("tcp:127.0.0.1:0").target    # "127.0.0.1:0", as grpc writes it
+    """
+
+    path: str = ""
+    """The absolute path of a Unix socket; empty for TCP."""
+    host: str = ""
+    port: int = 0
+    """0, when listening: any free port."""
+
+    @classmethod
+    def parse(cls, text: str) -> "Address":
+        """Read an address.
+
+        Raises:
+            AddressError: It is malformed; the message shows the cure.
+        """
+        kind, _, rest = text.partition(":")
+        if kind == "unix":
+            return cls(path=_path(text, rest))
+        if kind == "tcp":
+            host, _, port = rest.rpartition(":")
+            return cls(port=_port(text, port), host=_host(text, host))
+        raise AddressError(f"address {text!r}: neither a Unix path nor TCP; {_CURE}")
+
+    @property
+    def is_unix(self) -> bool:
+        """It is a Unix path."""
+        return bool(self.path)
+
+    @property
+    def is_local(self) -> bool:
+        """Only this machine can reach it."""
+        if self.is_unix or self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+    @property
+    def target(self) -> str:
+        """As grpc writes it."""
+        if self.is_unix:
+            return f"unix:{self.path}"
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    def answers(self, asked: "Address") -> bool:
+        """A worker that was asked to listen at `asked` may say that it listens here."""
+        if asked.is_unix or asked.port:
+            return self == asked
+        return self.host == asked.host and self.port > 0
+
+    def __str__(self) -> str:
+        return self.target if self.is_unix else f"tcp:{self.target}"
+
+
+def _path(text: str, path: str) -> str:
+    if not path.startswith("/"):
+        raise AddressError(f"address {text!r}: the path is not absolute; {_CURE}")
+    if not path.isascii() or not path.isprintable() or set(path) & _ESCAPES:
+        raise AddressError(
+            f"address {text!r}: the path holds something else than printable ASCII, "
+            "or one of % ? #; choose another folder"
+        )
+    if len(path) > MAX_UNIX_PATH:
+        raise AddressError(
+            f"address {text!r}: the path has {len(path)} bytes, "
+            f"{MAX_UNIX_PATH} are possible; choose a shorter folder"
+        )
+    return path
+
+
+def _host(text: str, host: str) -> str:
+    if host.startswith("[") and host.endswith("]") and "%" not in host:
+        try:
+            return str(ipaddress.IPv6Address(host[1:-1]))
+        except ValueError:
+            pass
+    elif _NAME.fullmatch(host):
+        return host.lower()
+    raise AddressError(f"address {text!r}: {host!r} is no host; {_CURE}, or tcp:[::1]:0 for IPv6")
+
+
+def _port(text: str, port: str) -> int:
+    if not _DIGITS.fullmatch(port) or int(port) > 65535:
+        raise AddressError(f"address {text!r}: {port!r} is not a port; {_CURE}")
+    return int(port)

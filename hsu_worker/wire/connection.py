@@ -1,0 +1,96 @@
+"""A channel to a worker, and the loan of one."""
+
+from collections.abc import AsyncGenerator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import grpc.aio
+
+from hsu_worker.wire.address import Address
+from hsu_worker.wire.metadata import Metadata, bearer
+
+#: Options of every channel of ours.
+CHANNEL_OPTIONS: tuple[tuple[str, int], ...] = (
+    # Retries are decided by what is known of the dispatch, not by status code.
+    ("grpc.enable_retries", 0),
+    # grpc's default makes the second attempt to connect wait for a second.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 100),
+    # Two generations of a unit never share a connection.
+    ("grpc.use_local_subchannel_pool", 1),
+    # A proxy named in the environment has no business between processes of one machine.
+    ("grpc.enable_http_proxy", 0),
+)
+
+#: Options of a channel, or a server, that notices within a minute that its peer has vanished.
+KEEPALIVE_OPTIONS: tuple[tuple[str, int], ...] = (
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """A channel, and the metadata that every call on it carries."""
+
+    channel: grpc.aio.Channel
+    # It holds the token.
+    metadata: Metadata = field(default=(), repr=False)
+
+    @classmethod
+    def open(
+        cls,
+        address: Address,
+        *,
+        token: str = "",
+        message_bytes: int = 4 << 20,
+        keepalive: bool = False,
+    ) -> "Connection":
+        """Open a channel to a server that already listens.
+
+        A channel made before the server listens would answer half a second late, by its backoff.
+
+        Args:
+            address: Where the server listens.
+
+            token: What the server asks for; empty when it asks for none.
+
+            message_bytes: The largest message to receive, in bytes; sending is up to the server.
+
+            keepalive: Notice a peer that vanished without a word, as a machine does, while a
+                stream waits for it.
+        """
+        options = (
+            *CHANNEL_OPTIONS,
+            *(KEEPALIVE_OPTIONS if keepalive else ()),
+            ("grpc.max_receive_message_length", message_bytes),
+            ("grpc.max_send_message_length", -1),
+        )
+        return cls(grpc.aio.insecure_channel(address.target, options=options), bearer(token))
+
+    async def close(self) -> None:
+        """Close the channel; a client fails the calls on it as UNAVAILABLE."""
+        await self.channel.close()
+
+
+class Lease(Protocol):
+    """Lends a connection for the length of one call.
+
+    A master's lease starts the unit when it has to, and counts the call. The argument is the
+    call's deadline in the running loop's time, in seconds, or None; who can't lend before it raises
+    `DeadlineExceeded`.
+    """
+
+    def __call__(self, deadline: float | None, /) -> AbstractAsyncContextManager[Connection]: ...
+
+
+def lend(connection: Connection | grpc.aio.Channel) -> Lease:
+    """A lease on a connection that is simply there."""
+    lent = connection if isinstance(connection, Connection) else Connection(connection)
+
+    @asynccontextmanager
+    async def lease(_deadline: float | None, /) -> AsyncGenerator[Connection, None]:
+        yield lent
+
+    return lease

@@ -1,0 +1,66 @@
+"""Names in metadata and trailers, and the token that lets a caller in."""
+
+import hmac
+import re
+from collections.abc import Iterable, Sequence
+from contextvars import ContextVar
+from typing import Final, TypeAlias
+
+from hsu_worker.errors import Dispatch, InvalidArgument
+
+#: Metadata of one call: lower-case names, text values; bytes for names that end in `-bin`.
+Metadata: TypeAlias = Sequence[tuple[str, str | bytes]]
+
+AUTHORIZATION = "authorization"
+#: Trailer: `no`, `yes` or `unknown`; see `hsu_worker.errors.Dispatch`.
+DISPATCHED = "hsu-dispatched"
+#: Trailer: a serialised google.rpc.Status, as every gRPC implementation names it.
+STATUS_DETAILS = "grpc-status-details-bin"
+#: Metadata: the call's id, in hex. The first worker makes it; the calls it makes carry it on.
+CALL_ID = "hsu-call-id"
+#: The id of the call that is being handled; calls made meanwhile carry it on.
+CURRENT_CALL_ID: ContextVar[str] = ContextVar("hsu_current_call_id")
+#: The domain of every google.rpc.ErrorInfo of ours.
+ERROR_DOMAIN = "hsu"
+
+_NAME: Final = re.compile(r"[0-9a-z_.-]+")
+_TEXT: Final = re.compile(r"[ -~]*")
+
+
+def bearer(token: str) -> Metadata:
+    """The metadata that presents `token`; none for an empty one."""
+    return ((AUTHORIZATION, f"Bearer {token}"),) if token else ()
+
+
+def presents(metadata: Iterable[tuple[str, str | bytes]] | None, token: str) -> bool:
+    """Whether `metadata` presents exactly `token`. Compares in constant time.
+
+    Nothing presents an empty token: a server that asks for none doesn't call this.
+    """
+    expected = f"Bearer {token}".encode()
+    given = [
+        value.encode() if isinstance(value, str) else value
+        for key, value in metadata or ()
+        if key == AUTHORIZATION
+    ]
+    return bool(token) and len(given) == 1 and hmac.compare_digest(given[0], expected)
+
+
+def check_metadata(metadata: Metadata) -> None:
+    """Refuse what can't be sent; grpc would say so in its own log only.
+
+    Raises:
+        InvalidArgument: A name or a value is malformed. The message names it, without the value.
+    """
+    for name, value in metadata:
+        if not _NAME.fullmatch(name):
+            problem = "names are lower case letters, digits and `_.-`"
+        elif name.endswith("-bin"):
+            if isinstance(value, bytes):
+                continue
+            problem = "the value of a name in -bin is bytes"
+        elif isinstance(value, str) and _TEXT.fullmatch(value):
+            continue
+        else:
+            problem = "the value is not printable ASCII; send bytes, under a name in -bin"
+        raise InvalidArgument(f"metadata {name!r}: {problem}", dispatched=Dispatch.NO)

@@ -1,0 +1,133 @@
+"""Sends the requests of a stream while the answers are read."""
+
+import asyncio
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Coroutine,
+    Iterable,
+    Sequence,
+)
+from types import TracebackType
+from typing import Any, Final, Self, TypeAlias, TypeVar
+
+import grpc
+import grpc.aio
+
+T = TypeVar("T")
+
+#: What a client accepts as a stream of requests: a list, a generator, an async generator.
+RequestSource: TypeAlias = Iterable[T] | AsyncIterable[T]
+
+#: What grpc.aio says when a request can't be sent because the call has ended.
+_OVERWRITTEN: Final = "Internal error from Core"
+#: Seconds within which the true status follows.
+_TRUTH_TIMEOUT: Final = 1.0
+
+
+class Sender:
+    """Sends requests in a task of its own, for as long as its block runs.
+
+    grpc.aio can do this itself, with two faults: a call that the server ends while requests are
+    being sent fails INTERNAL, or with the caller cancelled, whatever the server said; and an
+    exception of the caller's generator is lost.
+    """
+
+    def __init__(self, call: Any, requests: RequestSource[Any]) -> None:
+        self._call = call
+        self._iterator = aiter(requests) if isinstance(requests, AsyncIterable) else _step(requests)
+        self._first: grpc.aio.AioRpcError | None = None
+        self._task: asyncio.Task[None]
+        self.failure: Exception | None = None
+        """What the caller's own generator raised."""
+
+    async def __aenter__(self) -> Self:
+        self._call.add_done_callback(self._note)
+        self._task = asyncio.create_task(self._send())
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._call.cancel()
+        # It may wait for a request that the call, which has ended, needs no more.
+        self._task.cancel()
+        await asyncio.wait((self._task,))
+        if isinstance(self._iterator, AsyncGenerator):
+            await self._iterator.aclose()
+
+    async def reraise(self, failure: BaseException) -> None:
+        """Raise why the call failed, given what grpc.aio raised; return when it ended well."""
+        if self.failure is not None:
+            raise self.failure from None
+        if not isinstance(failure, grpc.aio.AioRpcError) or failure.details() != _OVERWRITTEN:
+            raise failure
+        # The true status came before, and was overwritten, or comes in a moment.
+        truth = self._first
+        deadline = asyncio.get_running_loop().time() + _TRUTH_TIMEOUT
+        while truth is None or truth.details() == _OVERWRITTEN:
+            if asyncio.get_running_loop().time() > deadline:
+                raise failure
+            await asyncio.sleep(0.001)
+            truth = _status(self._call)
+        if truth.code() is not grpc.StatusCode.OK:
+            raise truth
+
+    async def _send(self) -> None:
+        while True:
+            try:
+                request = await anext(self._iterator)
+            except StopAsyncIteration:
+                break
+            except Exception as failure:
+                self.failure = failure
+                self._call.cancel()
+                return
+            try:
+                await self._call.write(request)
+            except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
+                # The call has ended; its status says why.
+                return
+        try:
+            await self._call.done_writing()
+        except grpc.aio.InternalError:
+            return
+
+    def _note(self, call: Any) -> None:
+        self._first = _status(call)
+
+
+def _status(call: Any) -> grpc.aio.AioRpcError:
+    """The status of a call that has ended."""
+    return grpc.aio.AioRpcError(
+        _now(call.code()),
+        _now(call.initial_metadata()),
+        _now(call.trailing_metadata()),
+        _now(call.details()),
+    )
+
+
+def _now(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    # These wait for the end of the call, so after it they return at once.
+    try:
+        coroutine.send(None)
+    except StopIteration as returned:
+        return returned.value
+    coroutine.close()
+    raise AssertionError("the call has ended")
+
+
+async def _step(requests: Iterable[Any]) -> AsyncIterator[Any]:
+    if isinstance(requests, Sequence):
+        for request in requests:
+            yield request
+        return
+    # A generator may read files or wait: it must not do so on the loop's thread.
+    iterator = iter(requests)
+    end = object()
+    while (request := await asyncio.to_thread(next, iterator, end)) is not end:
+        yield request

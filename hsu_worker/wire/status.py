@@ -1,0 +1,128 @@
+"""`RpcError` to a gRPC status with details, and back."""
+
+import importlib
+from typing import Any
+
+import grpc
+import grpc.aio
+from google.protobuf.any_pb2 import Any as PackedAny
+from google.protobuf.message import Message
+
+from hsu_worker.errors import RPC_ERRORS, Code, Dispatch, RpcError
+from hsu_worker.wire.metadata import DISPATCHED, ERROR_DOMAIN, STATUS_DETAILS, Metadata
+
+#: grpc's names of our codes.
+GRPC_CODES = {code: grpc.StatusCode[code.name] for code in Code}
+_CODES = {grpc_code: code for code, grpc_code in GRPC_CODES.items()}
+
+#: Bytes on the wire of a message, and of its details. Both together stay under the 8 KiB of
+#: metadata that every client takes.
+MAX_MESSAGE = 2 << 10
+MAX_DETAILS = 4 << 10
+
+#: Codes that grpc itself makes up at the client, without a word from a worker.
+_LOCAL = frozenset(
+    {
+        Code.UNAVAILABLE,
+        Code.DEADLINE_EXCEEDED,
+        Code.CANCELLED,
+        Code.INTERNAL,
+        Code.UNKNOWN,
+        Code.RESOURCE_EXHAUSTED,
+    }
+)
+
+
+def error_info(reason: str, **metadata: str) -> Any:
+    """A google.rpc.ErrorInfo of ours."""
+    from google.rpc.error_details_pb2 import ErrorInfo
+
+    return ErrorInfo(reason=reason, domain=ERROR_DOMAIN, metadata=metadata)
+
+
+def to_status(error: RpcError) -> tuple[grpc.StatusCode, str, Metadata]:
+    """The code, the message and the trailers that carry an error, as `context.abort` takes them.
+
+    A client drops a call whose trailers are over 8 KiB, and its code with it. So a long message is
+    cut, and details that don't fit are left out; both are better than another code.
+    """
+    return GRPC_CODES[error.code], _sendable(error.message), to_trailers(error)
+
+
+def to_trailers(error: RpcError) -> Metadata:
+    """The trailers that carry an error's details, as far as they fit, and its dispatch."""
+    trailers: list[tuple[str, str | bytes]] = [(DISPATCHED, error.dispatched.value)]
+    if error.details:
+        # Imported here: a worker that raises no details doesn't pay for google.rpc.
+        from google.rpc.status_pb2 import Status
+
+        status = Status(code=int(error.code), message=_sendable(error.message))
+        for detail in error.details:
+            if isinstance(detail, PackedAny):
+                status.details.append(detail)  # one that this program couldn't read either
+            else:
+                status.details.add().Pack(detail)
+            if status.ByteSize() > MAX_DETAILS:
+                del status.details[-1]
+        trailers.append((STATUS_DETAILS, status.SerializeToString()))
+    return tuple(trailers)  # grpc.aio takes nothing else
+
+
+def _sendable(message: str) -> str:
+    """The message, without what UTF-8 can't hold, and as much of it as the trailers take."""
+    message = message.encode("utf-8", "replace").decode()
+    # On the wire, all but printable ASCII takes three bytes for one.
+    room = MAX_MESSAGE
+    for i, char in enumerate(message):
+        room -= 1 if " " <= char <= "~" and char != "%" else 3 * len(char.encode())
+        if room < 0:
+            return f"{message[:i]}..."
+    return message
+
+
+def from_grpc(error: grpc.aio.AioRpcError, *, answered: bool = False) -> RpcError:
+    """The `RpcError` of a failed call.
+
+    Args:
+        error: What `grpc.aio` raised.
+
+        answered: A message of the call had arrived.
+    """
+    code = _CODES.get(error.code(), Code.UNKNOWN)
+    # Without iter, dict asks for keys(), which are pairs in the oldest grpcio that we run on.
+    trailers: dict[str, str | bytes] = dict(iter(error.trailing_metadata() or ()))
+    told = trailers.get(DISPATCHED)
+    if isinstance(told, str) and told in tuple(Dispatch):
+        dispatched = Dispatch(told)
+    elif answered or error.initial_metadata() or code not in _LOCAL:
+        dispatched = Dispatch.YES
+    else:
+        dispatched = Dispatch.UNKNOWN
+    return RPC_ERRORS[code](
+        error.details() or "",
+        details=_details(trailers.get(STATUS_DETAILS)),
+        dispatched=dispatched,
+    )
+
+
+def _details(data: str | bytes | None) -> tuple[Message, ...]:
+    if not isinstance(data, bytes):
+        return ()
+    from google.protobuf import descriptor_pool, message_factory
+    from google.protobuf.message import DecodeError
+    from google.rpc.status_pb2 import Status
+
+    importlib.import_module("google.rpc.error_details_pb2")  # makes its types known
+    pool = descriptor_pool.Default()
+    try:
+        status = Status.FromString(data)
+    except DecodeError:
+        return ()
+    details: list[Message] = []
+    for packed in status.details:
+        try:
+            kind = pool.FindMessageTypeByName(packed.TypeName())
+            details.append(message_factory.GetMessageClass(kind).FromString(packed.value))
+        except (KeyError, DecodeError):
+            details.append(packed)
+    return tuple(details)

@@ -1,0 +1,89 @@
+"""One worker that answers: an app behind a server, with Core, health and reflection beside it."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from hsu_worker.app import App
+from hsu_worker.errors import AppError
+from hsu_worker.gen.hsu_core import Core
+from hsu_worker.serving import health as health_service
+from hsu_worker.serving import reflection as reflection_service
+from hsu_worker.serving.dispatch import Dispatcher
+from hsu_worker.serving.health import Health
+from hsu_worker.serving.logring import LogRing
+from hsu_worker.serving.reflection import Reflection
+from hsu_worker.serving.server import listening
+from hsu_worker.wire.address import Address
+from hsu_worker.worker.core import CoreService
+from hsu_worker.worker.departure import Departure
+from hsu_worker.worker.lifecycle import Lifecycle
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answering:
+    """The parts of a worker, for whoever leads its life."""
+
+    address: Address
+    core: CoreService
+    departure: Departure
+    dispatcher: Dispatcher
+    health: Health
+    lifecycle: Lifecycle
+    reflection: Reflection
+    ring: LogRing
+
+
+@asynccontextmanager
+async def answering(
+    app: App, address: Address, *, instance: str, token: str, ring: LogRing
+) -> AsyncGenerator[Answering, None]:
+    """Answer at an address while the block runs. The worker is STOPPED at first.
+
+    Raises:
+        AddressError: The address is in use, or can't be listened on.
+
+        AppError: The app serves what every worker serves by itself.
+    """
+    own = {Core.name, health_service.SERVICE, reflection_service.V1, reflection_service.V1ALPHA}
+    for interface in app.services:
+        if interface.name in own:
+            raise AppError(f"{interface.name} is served by every worker; take it out of the App")
+    dispatcher = Dispatcher(token=token, limits=app.limits)
+    lifecycle = Lifecycle(app, dispatcher.calls)
+    departure = Departure()
+    core = CoreService(
+        app,
+        instance,
+        dispatcher,
+        lifecycle,
+        ring,
+        departure,
+        open_to_all=not token and not address.is_unix,
+    )
+    dispatcher.add_own(Core, core)
+    for interface, service in app.services.items():
+        dispatcher.add(interface, service, gate=lifecycle.gate)
+    user_names = {"", *(interface.name for interface in app.services)}
+    names = sorted({Core.name, *user_names} - {""})
+    health = Health(
+        lambda name: lifecycle.is_running if name in user_names else None,
+        lambda: sorted(user_names - {""}),
+        lifecycle.changed,
+    )
+    reflection = Reflection(lambda: names, dispatcher.authenticate)
+    async with listening(dispatcher, address, health.handler(), reflection.handler()) as bound:
+        try:
+            yield Answering(
+                address=bound,
+                core=core,
+                departure=departure,
+                dispatcher=dispatcher,
+                health=health,
+                lifecycle=lifecycle,
+                reflection=reflection,
+                ring=ring,
+            )
+        finally:
+            # Nothing to do after an orderly shutdown.
+            await lifecycle.finish()

@@ -1,0 +1,196 @@
+"""What the repository promises about itself."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+ROOT = Path(__file__).parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+#: Hand-written files with more lines hold more than one concept; tests tell longer stories.
+MAX_LINES = {"hsu_worker": 400, "examples": 400, "tests": 800}
+
+#: Written in two parts, or this file would find itself.
+MACHINE_PATHS = [f"/{folder}/" for folder in ("work", "root", "home", "Users", "tmp")]
+REGISTRIES = [
+    f"{name}.{domain}"
+    for name, domain in (
+        ("pypi", "org"),
+        ("pythonhosted", "org"),
+        ("npmjs", "org"),
+        ("crates", "io"),
+        ("golang", "org"),
+        ("maven", "org"),
+    )
+]
+LOCK_FILES = {"uv.lock", "poetry.lock", "Pipfile.lock", "pdm.lock", "Cargo.lock", "go.sum"} | {
+    "package-lock.json",
+    "yarn.lock",
+    "pnpm-lock.yaml",
+    "buf.lock",
+}
+
+
+def outside_make() -> dict[str, str]:
+    """The environment without what `make test` tells the makes that it starts."""
+    return {key: value for key, value in os.environ.items() if not key.startswith("MAKE")}
+
+
+def tracked() -> list[Path]:
+    """The files that a commit of everything would hold."""
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+    )
+    return [path for name in listed.stdout.splitlines() if (path := ROOT / name).is_file()]
+
+
+def found_in_files(words: list[str]) -> list[str]:
+    pattern = re.compile("|".join(rf"(?<![\w.-]){re.escape(word)}" for word in words))
+    return [
+        f"{path.relative_to(ROOT)}:{number}: {line.strip()}"
+        for path in tracked()
+        for number, line in enumerate(path.read_text(errors="replace").splitlines(), 1)
+        if pattern.search(line)
+    ]
+
+
+def requirements() -> list[Requirement]:
+    extras = PROJECT["optional-dependencies"].values()
+    lines = [*PROJECT["dependencies"], *(line for extra in extras for line in extra)]
+    return [found for line in lines if (found := Requirement(line)).name != PROJECT["name"]]
+
+
+def pins(name: str) -> dict[str, str]:
+    lines = [line for line in (ROOT / name).read_text().splitlines() if not line.startswith("#")]
+    pairs = [line.split("==") for line in lines if line]
+    return {canonicalize_name(package): pinned for package, pinned in pairs}
+
+
+def test_no_file_names_a_path_of_somebodys_machine() -> None:
+    assert [] == found_in_files(MACHINE_PATHS)
+
+
+def test_no_file_names_a_package_registry() -> None:
+    assert [] == found_in_files(REGISTRIES)
+
+
+def test_there_are_no_lock_files() -> None:
+    assert [] == [path for path in tracked() if path.name in LOCK_FILES]
+
+
+def test_no_hand_written_file_is_long() -> None:
+    long = {
+        str(path.relative_to(ROOT)): lines
+        for path in tracked()
+        if path.suffix == ".py"
+        and "gen" not in path.parts
+        and (limit := MAX_LINES.get(path.relative_to(ROOT).parts[0]))
+        and (lines := len(path.read_text().splitlines())) > limit
+    }
+    assert {} == long
+
+
+def test_the_changelog_is_about_this_version() -> None:
+    changelog = (ROOT / "CHANGELOG.md").read_text()
+    released = re.findall(r"^## \[(\d[^\]]*)\]", changelog, re.MULTILINE)
+    assert PROJECT["version"] == released[0]
+    assert PROJECT["version"] == version("hsu-worker")
+
+
+def test_constraints_min_holds_the_declared_floors() -> None:
+    declared = {}
+    for requirement in requirements():
+        [floor] = [item.version for item in requirement.specifier if item.operator == ">="]
+        declared[canonicalize_name(requirement.name)] = floor
+    assert declared == pins("constraints-min.txt")
+
+
+def test_constraints_name_an_allowed_version_of_every_requirement() -> None:
+    pinned = pins("constraints.txt")
+    assert canonicalize_name(PROJECT["name"]) not in pinned
+    wrong = [
+        str(requirement)
+        for requirement in requirements()
+        if not requirement.specifier.contains(
+            Version(pinned.get(canonicalize_name(requirement.name), "0"))
+        )
+    ]
+    assert [] == wrong
+
+
+def test_ci_runs_the_commands_that_people_run() -> None:
+    script = (ROOT / ".ci" / "run").read_text()
+    assert ["lint", "check-gen", "test"] == re.findall(
+        r"^step make .*?([\w-]+)$", script, re.MULTILINE
+    )
+
+
+def test_make_lists_its_targets() -> None:
+    listed = subprocess.run(
+        ["make"], check=True, capture_output=True, text=True, cwd=ROOT, env=outside_make()
+    )
+    targets = re.findall(r"^\.PHONY: (\S+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert targets == re.findall(r"^  make (\S+)", listed.stdout, re.MULTILINE)
+
+
+@pytest.fixture
+def released(tmp_path: Path) -> Path:
+    """A repository of our contracts, tagged."""
+    for name in ("Makefile", "buf.yaml"):
+        shutil.copy(ROOT / name, tmp_path)
+    shutil.copytree(ROOT / "proto", tmp_path / "proto")
+    git(tmp_path, "init", "--quiet")
+    return tmp_path
+
+
+def git(folder: Path, *arguments: str) -> None:
+    settings = ("user.name=test", "user.email=test@example.invalid", "core.hooksPath=nowhere")
+    options = [option for setting in settings for option in ("-c", setting)]
+    subprocess.run(["git", *options, *arguments], check=True, cwd=folder)
+
+
+def breaking(folder: Path) -> subprocess.CompletedProcess[str]:
+    environment = Path(sys.prefix)
+    return subprocess.run(
+        ["make", "breaking", f"VENV={environment}", "--assume-old", f"{environment}/.installed"],
+        env=outside_make(),
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        check=False,
+    )
+
+
+def test_breaking_says_so_when_there_is_no_tag(released: Path) -> None:
+    ran = breaking(released)
+    assert (0, "There is no tag to compare proto/ with.\n") == (ran.returncode, ran.stdout)
+
+
+def test_breaking_lets_additions_pass_and_stops_what_breaks(released: Path) -> None:
+    git(released, "add", ".")
+    git(released, "commit", "--quiet", "--message", "first")
+    git(released, "tag", "v1")
+    contract = released / "proto" / "hsu_a.proto"
+    before = contract.read_text()
+
+    contract.write_text(f"{before}\n// New.\nmessage New {{}}\n")
+    assert 0 == breaking(released).returncode
+
+    contract.write_text(before.replace("uint32 sentences = 2;", "uint32 sentences = 3;"))
+    ran = breaking(released)
+    assert ran.returncode != 0
+    assert 'Previously present field "2"' in ran.stdout

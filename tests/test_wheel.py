@@ -1,0 +1,161 @@
+"""The built wheel works in an environment of its own, far from the checkout."""
+
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from importlib.metadata import distributions, version
+from pathlib import Path
+from typing import TypeAlias
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+#: Builds and installs over the network, when pip's cache is empty.
+pytestmark = pytest.mark.timeout(600)
+
+PROTO = """\
+syntax = "proto3";
+package shout.v1;
+
+import "hsu_core.proto";
+
+// Says it louder.
+service Shouter {
+  // One at a time.
+  rpc Shout(ShoutRequest) returns (ShoutResponse);
+}
+
+message ShoutRequest {
+  string text = 1;
+}
+
+message ShoutResponse {
+  string text = 1;
+  // A type of the contract that the wheel ships.
+  hsu.core.v1.LogLevel level = 2;
+}
+"""
+
+SERVICE = """\
+from gen.shout import Shouter, ShoutRequest, ShoutResponse
+from hsu_worker import InvalidArgument, implements
+
+
+@implements(Shouter)
+class Loud:
+    async def shout(self, request: ShoutRequest) -> ShoutResponse:
+        if not request.text:
+            raise InvalidArgument("text is empty")
+        return ShoutResponse(text=request.text.upper(), level=30)
+"""
+
+CALL = """\
+import asyncio
+
+from gen.shout import Shouter, ShoutRequest
+from hsu_worker import InvalidArgument
+from hsu_worker.testing import running
+from loud import Loud
+
+
+async def main() -> None:
+    async with running(Loud()) as worker:
+        shouter = worker.client(Shouter)
+        reply = await shouter.shout(ShoutRequest(text="hello"), timeout=30)
+        print(reply.text, reply.level)
+        try:
+            await shouter.shout(ShoutRequest(), timeout=30)
+        except InvalidArgument as error:
+            print(error)
+
+
+asyncio.run(main())
+"""
+
+WHERE = """\
+import json, os, sys
+import hsu_worker
+print(json.dumps([os.path.realpath(path) for path in (hsu_worker.__file__, *sys.path)]))
+"""
+
+#: Runs one of the new environment's programs, and returns what it prints.
+Run: TypeAlias = Callable[..., str]
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel, built from the source distribution: so that one is complete, too."""
+    folder = tmp_path_factory.mktemp("dist")
+    output(sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, ROOT, cwd=folder)
+    [built] = folder.glob("*.whl")
+    return built
+
+
+@pytest.fixture(scope="module")
+def run(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """An environment with the wheel, its extra `gen`, and nothing else of ours."""
+    folder = tmp_path_factory.mktemp("elsewhere")
+    programs = folder / "environment" / "bin"
+    output(sys.executable, "-m", "venv", folder / "environment", cwd=folder)
+    # The versions that these tests run on, so that pip finds most of them in its cache.
+    constraints = folder / "constraints.txt"
+    constraints.write_text(
+        "".join(
+            f"{found.name}=={found.version}\n"
+            for found in distributions()
+            if found.name not in ("hsu-worker", "pip", "setuptools")
+        )
+    )
+    pip = (programs / "python", "-m", "pip", "--disable-pip-version-check", "install", "--quiet")
+    output(*pip, "--constraint", constraints, f"{wheel}[gen]", cwd=folder)
+
+    def run(program: str, *arguments: str | Path) -> str:
+        return output(programs / program, *arguments, cwd=folder)
+
+    return run
+
+
+def output(*command: str | Path, cwd: Path) -> str:
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    ran = subprocess.run(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        cwd=cwd,
+        env=environment,
+        check=False,
+    )
+    assert ran.returncode == 0, f"{command}\n{ran.stdout}"
+    return ran.stdout
+
+
+def test_the_wheel_holds_contracts_types_and_licence_and_no_tests(wheel: Path) -> None:
+    names = zipfile.ZipFile(wheel).namelist()
+    contracts = {f"hsu_worker/proto/{path.name}" for path in ROOT.glob("proto/*.proto")}
+    assert contracts == {name for name in names if name.endswith(".proto")}
+    licence = f"hsu_worker-{version('hsu-worker')}.dist-info/licenses/LICENSE"
+    assert {"hsu_worker/py.typed", licence} <= set(names)
+    assert {"hsu_worker", licence.split("/")[0]} == {name.split("/")[0] for name in names}
+
+
+def test_the_wheel_works_without_the_checkout(run: Run) -> None:
+    paths = [Path(path) for path in json.loads(run("python", "-c", WHERE))]
+    assert [] == [path for path in paths if path.is_relative_to(ROOT)]
+    assert f"hsu-worker, version {version('hsu-worker')}\n" == run("hsu-worker", "--version")
+
+    folder = Path(run("python", "-c", "import os; print(os.getcwd())").strip())
+    (folder / "shout.proto").write_text(PROTO)
+    (folder / "loud.py").write_text(SERVICE)
+    (folder / "call.py").write_text(CALL)
+    run("hsu-worker", "gen", "shout.proto", "--out", "gen")
+    assert "HELLO 30\nINVALID_ARGUMENT: text is empty\n" == run("python", "-W", "error", "call.py")
+
+
+def test_the_readme_works_without_the_checkout(run: Run) -> None:
+    run("python", "-W", "error", ROOT / "tests" / "page.py", ROOT / "README.md")

@@ -1,0 +1,20 @@
+from collections.abc import AsyncIterator
+
+from hsu_worker import implements
+from hsu_worker.gen.hsu_a import (
+    InterfaceAHandlers,
+    SummarizeRequest,
+    SummarizeResponse,
+    SummaryChunk,
+)
+
+
+# error[mypy]: has incompatible type "type[InterfaceAHandlers]"; expected "Interface
+# error[pyright]: Type "type[InterfaceAHandlers]" is not assignable to type "Interface
+@implements(InterfaceAHandlers)
+class Summarizer:
+    async def summarize(self, request: SummarizeRequest) -> SummarizeResponse:
+        return SummarizeResponse()
+
+    async def stream_summary(self, request: SummarizeRequest) -> AsyncIterator[SummaryChunk]:
+        yield SummaryChunk()

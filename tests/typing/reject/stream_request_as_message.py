@@ -1,0 +1,26 @@
+from collections.abc import Iterator
+
+from hsu_worker import implements
+from hsu_worker.gen.hsu_b import (
+    GetStatsRequest,
+    GetStatsResponse,
+    IngestRequest,
+    IngestResponse,
+    InterfaceB,
+    SearchRequest,
+    SearchResponse,
+)
+
+
+# error[pyright]: Parameter 1: type "Requests[IngestRequest]" is incompatible with type "IngestRequest"
+@implements(InterfaceB)
+# error[mypy]: cannot be "Index"
+class Index:
+    async def ingest(self, request: IngestRequest) -> IngestResponse:
+        return IngestResponse()
+
+    def search(self, request: SearchRequest) -> Iterator[SearchResponse]:
+        yield SearchResponse()
+
+    def get_stats(self, request: GetStatsRequest) -> GetStatsResponse:
+        return GetStatsResponse()

@@ -1,0 +1,13 @@
+from hsu_worker import implements
+from hsu_worker.gen.hsu_a import InterfaceA, SummarizeRequest, SummarizeResponse, SummaryChunk
+
+
+# error[pyright]: "stream_summary" is an incompatible type
+@implements(InterfaceA)
+# error[mypy]: cannot be "Summarizer"
+class Summarizer:
+    async def summarize(self, request: SummarizeRequest) -> SummarizeResponse:
+        return SummarizeResponse()
+
+    def stream_summary(self, request: SummarizeRequest) -> SummaryChunk:
+        return SummaryChunk()

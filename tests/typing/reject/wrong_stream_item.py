@@ -1,0 +1,15 @@
+from collections.abc import AsyncIterator
+
+from hsu_worker import implements
+from hsu_worker.gen.hsu_a import InterfaceA, SummarizeRequest, SummarizeResponse
+
+
+# error[pyright]: "stream_summary" is an incompatible type
+@implements(InterfaceA)
+# error[mypy]: cannot be "Summarizer"
+class Summarizer:
+    async def summarize(self, request: SummarizeRequest) -> SummarizeResponse:
+        return SummarizeResponse()
+
+    async def stream_summary(self, request: SummarizeRequest) -> AsyncIterator[SummarizeResponse]:
+        yield SummarizeResponse()

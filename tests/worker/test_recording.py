@@ -1,0 +1,107 @@
+import logging
+import sys
+from collections.abc import Generator
+
+import pytest
+
+from hsu_worker.serving.logring import LogRing
+from hsu_worker.worker.recording import Recording, tee_output
+
+
+@pytest.fixture(autouse=True)
+def root_logger() -> Generator[logging.Logger, None, None]:
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield root
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+def lines(ring: LogRing) -> list[tuple[str, int, str]]:
+    return [(entry.logger, entry.level, entry.message) for entry in ring.take(1, 100)[1]]
+
+
+def test_whole_lines_of_both_streams_are_kept_and_shown(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    ring = LogRing()
+    with tee_output(ring):
+        print("one")
+        print("tw", end="")
+        sys.stderr.write("problem\r\n")
+        print("o\nthree")
+        sys.stdout.writelines(["four", "\n"])
+
+    assert lines(ring) == [
+        ("stdout", 20, "one"),
+        ("stderr", 30, "problem"),
+        ("stdout", 20, "two"),
+        ("stdout", 20, "three"),
+        ("stdout", 20, "four"),
+    ]
+    assert capsys.readouterr() == ("one\ntwo\nthree\nfour\n", "problem\r\n")
+
+
+def test_a_line_that_never_ends_is_kept_in_pieces() -> None:
+    ring = LogRing(line_bytes=10)
+    with tee_output(ring):
+        for number in range(30):
+            print(number % 10, end="")
+        print("\n" + "é" * 5)
+
+    kept = [message for _, _, message in lines(ring)]
+    assert "".join(kept) == "0123456789" * 3 + "é" * 5
+    assert max(len(message.encode()) for message in kept) <= 10
+
+
+def test_the_streams_stay_what_programs_expect() -> None:
+    before = sys.stdout
+    with tee_output(LogRing()):
+        assert sys.stdout.encoding == before.encoding
+        assert sys.stdout.isatty() == before.isatty()
+        assert sys.stdout.writable()
+        sys.stdout.buffer.write(b"")
+    assert sys.stdout is before
+
+
+def test_launched_only_tracebacks_go_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    ring = LogRing()
+    Recording(ring, launched=True)
+    log = logging.getLogger("mine")
+    log.info("quiet")
+    log.error("no traceback")
+    try:
+        int("boom")
+    except ValueError:
+        log.exception("failed")
+
+    errors = capsys.readouterr().err
+    assert "quiet" not in errors
+    assert "no traceback" not in errors
+    assert "ValueError: invalid literal" in errors
+    assert [message for _, _, message in lines(ring)] == ["quiet", "no traceback", "failed"]
+
+
+def test_not_launched_every_record_goes_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    Recording(LogRing(), launched=False)
+    logging.getLogger("mine").info("seen")
+
+    assert "INFO mine: seen" in capsys.readouterr().err
+
+
+def test_the_level_bounds_what_is_kept() -> None:
+    ring = LogRing()
+    Recording(ring, level="ERROR", launched=False)
+    logging.getLogger("mine").warning("not kept")
+
+    assert lines(ring) == []
+
+
+def test_a_configuration_of_the_users_own_does_not_lose_the_ring() -> None:
+    ring = LogRing()
+    recording = Recording(ring, launched=True)
+    logging.basicConfig(level="DEBUG", force=True)
+    recording.install()
+    logging.getLogger("mine").debug("kept")
+
+    assert lines(ring) == [("mine", 10, "kept")]
