@@ -12,8 +12,9 @@ PIP := -m pip --disable-pip-version-check install --quiet
 # The generator's protobuf is the floor of every user's protobuf, so its version is pinned, in an
 # environment of its own: it needs protobuf < 7, while all else runs on the newest.
 GEN_INSTALLED := .venv-gen/.installed
-GEN := $(BIN)/hsu-worker gen --protoc ".venv-gen/bin/python -m grpc_tools.protoc" \
-	-I proto --out hsu_worker/gen proto/*.proto
+GEN := $(BIN)/hsu-worker gen --protoc ".venv-gen/bin/python -m grpc_tools.protoc"
+GEN_OURS := $(GEN) -I proto --out hsu_worker/gen proto/*.proto
+GEN_TESTS := $(GEN) -I tests/protos --out tests/gen tests/protos/*.proto
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -73,11 +74,13 @@ types: $(INSTALLED)  ## Run both type checkers
 
 .PHONY: gen-all
 gen-all: $(INSTALLED) $(GEN_INSTALLED)  ## Make all code again that is made from .proto files
-	$(GEN)
+	$(GEN_OURS)
+	$(GEN_TESTS)
 
 .PHONY: check-gen
 check-gen: $(INSTALLED) $(GEN_INSTALLED)  ## Prove that the generated code is current
-	$(GEN) --check
+	$(GEN_OURS) --check
+	$(GEN_TESTS) --check
 
 .PHONY: breaking
 breaking: $(INSTALLED)  ## Compare proto/ with the last tag: nothing that is in use may break

@@ -1,0 +1,108 @@
+"""A worker that somebody else started: at a known address, or registered. It is never stopped."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import grpc.aio
+
+from hsu_worker.errors import HsuError
+from hsu_worker.gen.hsu_core import State
+from hsu_worker.master.launcher import Worker, cancel
+from hsu_worker.master.logs import UnitLog
+from hsu_worker.master.tables import UnitConfig
+from hsu_worker.wire.address import Address
+from hsu_worker.wire.connection import Connection
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Whereabouts:
+    """Where a running worker is, and what it asks for."""
+
+    address: Address
+    token: str
+    instance: str = ""
+    left: "asyncio.Future[None] | None" = None
+    """Done when its registration ends; None when it has none."""
+
+
+class Attached(Worker):
+    """Lends the worker that `find` leads to, and lets it live.
+
+    Args:
+        find: Waits until it is known where the worker is.
+    """
+
+    def __init__(
+        self,
+        unit: UnitConfig,
+        generation: int,
+        unit_log: UnitLog,
+        *,
+        master_id: str,
+        find: Callable[[], Awaitable[Whereabouts]],
+    ) -> None:
+        super().__init__(unit, generation, unit_log, master_id=master_id)
+        self._find = find
+        self._left: asyncio.Future[None] | None = None
+        self._follower: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Find it, shake hands, and start it unless it runs."""
+        try:
+            try:
+                async with asyncio.timeout(self.unit.stall):
+                    found = await self._find()
+            except TimeoutError:
+                raise self.failed(
+                    f"no worker has registered as {self.unit.name!r} for {self.unit.stall:g} s"
+                ) from None
+            self.detail = f"at {found.address}"
+            self._left = found.left
+            connection = Connection.open(found.address, token=found.token, message_bytes=-1)
+            self.connection = connection
+            await self.greet(connection, found.instance)
+            assert self.handshake is not None
+            instance = self.handshake.instance
+            self._follower = asyncio.create_task(self.follow_log(connection, instance))
+            if self.handshake.state != State.STATE_RUNNING:
+                async with asyncio.timeout(self.unit.start_timeout):
+                    await self.run_lifespans(connection, lambda _fraction, _text: None)
+        except TimeoutError:
+            raise self.failed(f"not ready within {self.unit.start_timeout:g} s") from None
+        except HsuError as error:
+            raise self.explain(error) from error
+
+    async def stop(self) -> str:
+        """Let it go; the process stays."""
+        await cancel(self._follower)
+        if self.connection is not None:
+            await self.connection.close()
+        return "let go"
+
+    async def ended(self) -> str:
+        """Wait for the end of the registration, or of the connection to it."""
+        if self._left is not None:
+            await asyncio.shield(self._left)
+            return "its registration ended"
+        assert self.connection is not None
+        await _until_dead(self.connection)
+        return "the connection to it ended"
+
+
+async def _until_dead(connection: Connection) -> None:
+    """Watch the health name that every worker serves from its announcement to its exit."""
+    from grpc_health.v1 import health_pb2
+
+    call = connection.channel.unary_stream(
+        "/grpc.health.v1.Health/Watch",
+        request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
+        response_deserializer=health_pb2.HealthCheckResponse.FromString,
+    )(health_pb2.HealthCheckRequest(service="live"), metadata=connection.metadata)
+    try:
+        async for _ in call:
+            pass
+    except grpc.aio.AioRpcError:
+        return
+    finally:
+        call.cancel()

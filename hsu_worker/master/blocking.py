@@ -1,0 +1,82 @@
+"""The same master for programs without an event loop."""
+
+import os
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from hsu_worker.interface import Interface
+from hsu_worker.master.config import Config
+from hsu_worker.master.logs import LogLine
+from hsu_worker.master.master import Master, UnitStatus
+from hsu_worker.master.unit import Event
+from hsu_worker.wire.blocking import Portal
+
+BlockingClientT = TypeVar("BlockingClientT")
+
+
+class BlockingMaster:
+    """A `Master` on a loop in a thread of its own; works in a script and in a notebook.
+
+        with BlockingMaster.from_file("hsu.toml") as master:
+            reply = master.client(InterfaceA).summarize(SummarizeRequest(text=text), timeout=5)
+
+    Args:
+        config: The units.
+
+        on_event: Called with each `Event`, on the loop's thread.
+    """
+
+    def __init__(self, config: Config, *, on_event: Callable[[Event], None] | None = None) -> None:
+        self._master = Master(config, on_event=on_event)
+        self._portal = Portal()
+        self._stack = ExitStack()
+
+    @classmethod
+    def from_file(
+        cls, path: str | os.PathLike[str], *, on_event: Callable[[Event], None] | None = None
+    ) -> "BlockingMaster":
+        """As `Master.from_file`."""
+        return cls(Config.from_file(path), on_event=on_event)
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            stack.enter_context(self._portal)
+            self._portal.wait(self._master.__aenter__())
+            stack.callback(self._leave)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._stack.close()
+
+    def client(
+        self, interface: Interface[Any, Any, BlockingClientT], *, unit: str = ""
+    ) -> BlockingClientT:
+        """A typed blocking client; otherwise as `Master.client`."""
+        return interface.blocking_client(self._master.client(interface, unit=unit), self._portal)
+
+    def start(self, unit: str) -> None:
+        """As `Master.start`."""
+        self._portal.wait(self._master.start(unit))
+
+    def stop(self, unit: str) -> None:
+        """As `Master.stop`."""
+        self._portal.wait(self._master.stop(unit))
+
+    def status(self) -> Mapping[str, UnitStatus]:
+        """As `Master.status`."""
+        return self._master.status()
+
+    def log(self, unit: str) -> list[LogLine]:
+        """As `Master.log`."""
+        return self._master.log(unit)
+
+    def _leave(self) -> None:
+        self._portal.wait(self._master.__aexit__(None, None, None))

@@ -1,0 +1,78 @@
+"""`hsu.toml`: which units there are, what they implement and how they are run.
+
+[units.summarizer]
+app = "hsu_a_service1:App"
+implements = ["hsu.a.v1.InterfaceA"]
+idle = "60s"
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from hsu_worker.errors import ConfigError
+from hsu_worker.master import keys
+from hsu_worker.master.config_reader import Reader
+from hsu_worker.master.tables import KINDS, MasterConfig, UnitConfig
+
+__all__ = ["KINDS", "Config", "MasterConfig", "UnitConfig", "keys_table"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """A whole `hsu.toml`."""
+
+    units: Mapping[str, UnitConfig]
+    routes: Mapping[str, str]
+    """The unit that calls to an interface go to, where several implement it."""
+    folder: Path
+    """Relative paths start here."""
+    master: MasterConfig
+
+    @classmethod
+    def from_file(cls, path: str | os.PathLike[str]) -> "Config":
+        """Read a file.
+
+        Raises:
+            ConfigError: There is no such file, or something in it is wrong; every mistake is listed.
+        """
+        file = Path(path)
+        try:
+            text = file.read_text("utf-8")
+        except OSError as error:
+            raise ConfigError(f"{file}: {error.strerror}") from None
+        except UnicodeDecodeError:
+            raise ConfigError(f"{file}: not UTF-8") from None
+        return cls.from_text(text, folder=file.absolute().parent, name=str(file))
+
+    @classmethod
+    def from_text(
+        cls, text: str, *, folder: str | os.PathLike[str] = ".", name: str = "hsu.toml"
+    ) -> "Config":
+        """Read a text; relative paths in it start at the folder.
+
+        Raises:
+            ConfigError: Something in it is wrong; every mistake is listed, after the name.
+        """
+        absolute = Path(folder).absolute()
+        reader = Reader(name, absolute)
+        units, routes, master = reader.read(text)
+        return cls(units=units, routes=routes, folder=absolute, master=master)
+
+
+def keys_table() -> str:
+    """The keys as Markdown tables, for the documentation."""
+    return (
+        f"`[units.NAME]`, with exactly one of {', '.join(f'`{kind}`' for kind in KINDS)}:\n\n"
+        f"{_table(UnitConfig)}\n`[master]`:\n\n{_table(MasterConfig)}"
+    )
+
+
+def _table(table: type) -> str:
+    lines = ["| Key | Value | Without it | Meaning |", "| --- | --- | --- | --- |"]
+    for name, facts in keys.keys_of(table).items():
+        kinds = f" Only with {' or '.join(f'`{kind}`' for kind in facts.kinds)}."
+        meaning = facts.doc + (kinds if facts.kinds else "")
+        lines.append(f"| `{name}` | {facts.value} | {facts.otherwise} | {meaning} |")
+    return "\n".join(lines) + "\n"

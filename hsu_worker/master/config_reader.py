@@ -1,0 +1,174 @@
+"""Reads the text of an `hsu.toml`, and collects every mistake in it."""
+
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from hsu_worker.errors import ConfigError
+from hsu_worker.master.keys import is_required, keys_of
+from hsu_worker.master.tables import KINDS, MasterConfig, UnitConfig
+from hsu_worker.master.values import toml, wrong
+
+_UNIT_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
+_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
+
+_CHOICE = (
+    'what should it run? Write one of app = "module:App", command = ["./program"],'
+    ' address = "tcp:127.0.0.1:5000", register = true'
+)
+
+
+class Reader:
+    """Reads one text; `read` once.
+
+    Args:
+        name: What the messages call the file.
+
+        folder: Where relative paths start.
+    """
+
+    def __init__(self, name: str, folder: Path) -> None:
+        self._name = name
+        self._folder = folder
+        self._mistakes: list[str] = []
+
+    def read(self, text: str) -> tuple[Mapping[str, UnitConfig], Mapping[str, str], MasterConfig]:
+        """The units, the routes and the table `[master]`.
+
+        Raises:
+            ConfigError: With a line for every mistake.
+        """
+        try:
+            document = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            raise ConfigError(f"{self._name}: not TOML: {error}") from None
+        self._unknown((), document, ("units", "routes", "master"))
+        tables = self._table(("units",), document.get("units", {}))
+        units = {name: self._unit(name, value) for name, value in tables.items()}
+        implemented = {
+            name: tuple(unit["implements"]) if unit and "implements" in unit else None
+            for name, unit in units.items()
+        }
+        routes = self._routes(document, implemented)
+        master = self._table(("master",), document.get("master", {}))
+        found = self._keys(("master",), master, MasterConfig)
+        if self._mistakes:
+            raise ConfigError("\n".join(self._mistakes))
+        made = {name: UnitConfig(name=name, **values) for name, values in units.items()}
+        return MappingProxyType(made), MappingProxyType(routes), MasterConfig(**found)
+
+    def _mistake(self, where: Iterable[str], message: str) -> None:
+        dotted = ".".join(part if _BARE_KEY.fullmatch(part) else toml(part) for part in where)
+        self._mistakes.append(f"{self._name}: {dotted}: {message}")
+
+    def _unknown(self, where: tuple[str, ...], table: Iterable[str], known: Iterable[str]) -> None:
+        names = list(known)
+        for name in table:
+            if name not in names:
+                near = get_close_matches(name, names, n=1)
+                cure = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(names)}"
+                self._mistake((*where, name), f"unknown key; {cure}")
+
+    def _table(self, where: tuple[str, ...], value: object) -> dict[str, Any]:
+        if isinstance(value, dict):
+            return value
+        self._mistake(where, f"expected a table: [{'.'.join(where)}]")
+        return {}
+
+    def _keys(
+        self, where: tuple[str, ...], table: Mapping[str, object], declared: type
+    ) -> dict[str, Any]:
+        """The values of the keys that are right; mistakes are noted."""
+        known = keys_of(declared)
+        self._unknown(where, table, known)
+        values: dict[str, Any] = {}
+        for name, facts in known.items():
+            if name not in table and is_required(declared, name):
+                self._mistake((*where, name), f"missing; write {name} = {facts.value.strip('`')}")
+            value = table.get(name, facts.default)
+            if value is None:
+                continue
+            try:
+                values[name] = facts.parse(value, self._folder)
+            except ConfigError as error:
+                self._mistake((*where, name), str(error))
+        return values
+
+    def _unit(self, name: str, value: object) -> dict[str, Any]:
+        where = ("units", name)
+        if not _UNIT_NAME.fullmatch(name):
+            self._mistake(
+                where,
+                "not a name for a unit; use up to 40 of a-z, 0-9, _ and -, a letter or digit first",
+            )
+        if not isinstance(value, dict):
+            self._table(where, value)
+            return {}
+        values = self._keys(where, value, UnitConfig)
+        kinds = [kind for kind in KINDS if kind in value]
+        if not kinds:
+            self._mistake(where, _CHOICE)
+        elif len(kinds) > 1:
+            self._mistake(where, f"{_listed(map(repr, kinds))} exclude each other; keep one")
+        else:
+            self._misfits(where, value, kinds[0])
+        return values
+
+    def _misfits(self, where: tuple[str, ...], table: Iterable[str], kind: str) -> None:
+        known = keys_of(UnitConfig)
+        for name in table:
+            fits = known[name].kinds if name in known else ()
+            if fits and kind not in fits:
+                instead = _listed(map(repr, fits), "or")
+                self._mistake(
+                    (*where, name),
+                    f"does nothing in a unit with {kind!r}, only in one with {instead}; remove it",
+                )
+
+    def _routes(
+        self, document: Mapping[str, Any], implemented: Mapping[str, tuple[str, ...] | None]
+    ) -> dict[str, str]:
+        table = self._table(("routes",), document.get("routes", {}))
+        for interface, unit in table.items():
+            self._route(interface, unit, implemented)
+        units_of: dict[str, list[str]] = {}
+        for unit, interfaces in implemented.items():
+            for interface in interfaces or ():
+                units_of.setdefault(interface, []).append(unit)
+        for interface, units in units_of.items():
+            if len(units) > 1 and interface not in table:
+                others = " or ".join(toml(unit) for unit in units[1:])
+                header = "" if "routes" in document else "[routes]\n"
+                self._mistake(
+                    ("routes",),
+                    f"{interface} is implemented by {_listed(units)};"
+                    f" write to which one its calls go{', under [routes]' * (not header)}:\n"
+                    f"{header}{toml(interface)} = {toml(units[0])}  # or {others}",
+                )
+        return table
+
+    def _route(
+        self, interface: str, unit: object, implemented: Mapping[str, tuple[str, ...] | None]
+    ) -> None:
+        where = ("routes", interface)
+        if not isinstance(unit, str):
+            self._mistake(where, str(wrong("the name of a unit", unit)))
+            return
+        if unit not in implemented:
+            there = _listed(implemented) or "none"
+            self._mistake(where, f"there is no unit {unit!r}; units: {there}")
+            return
+        interfaces = implemented[unit]
+        if interfaces is not None and interface not in interfaces:
+            able = [name for name, known in implemented.items() if known and interface in known]
+            cure = f"units that do: {_listed(able)}" if able else "no unit does; remove the line"
+            self._mistake(where, f"unit {unit!r} does not implement it; {cure}")
+
+
+def _listed(names: Iterable[str], word: str = "and") -> str:
+    *first, last = [*names] or [""]
+    return f"{', '.join(first)} {word} {last}" if first else last

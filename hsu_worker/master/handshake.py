@@ -1,0 +1,107 @@
+"""Whether a worker is the one that was asked for."""
+
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from hsu_worker.errors import HandshakeError
+from hsu_worker.gen.hsu_core import CoreClient, HandshakeRequest, HandshakeResponse, InterfaceInfo
+from hsu_worker.interface import AnyInterface
+from hsu_worker.wire.announce import CONTRACT_VERSION
+from hsu_worker.wire.connection import Connection
+
+log = logging.getLogger(__name__)
+
+#: Seconds that a worker has to answer; it needs no lifespan for it.
+TIMEOUT = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expected:
+    """What the handshake has to confirm."""
+
+    unit: str
+    implements: Sequence[str]
+    instance: str = ""
+    """Empty: any."""
+
+
+async def shake_hands(
+    connection: Connection, expected: Expected, *, master_id: str
+) -> HandshakeResponse:
+    """Ask a worker who it is.
+
+    Raises:
+        HandshakeError: It is another one, speaks another version, or lacks an interface; the
+            message lists all that differs.
+        RpcError: It did not answer.
+    """
+    answer = await CoreClient(connection).handshake(
+        HandshakeRequest(
+            contract_version=CONTRACT_VERSION, master_id=master_id, unit=expected.unit
+        ),
+        timeout=TIMEOUT,
+    )
+    problems = []
+    if answer.contract_version != CONTRACT_VERSION:
+        problems.append(
+            f"it speaks version {answer.contract_version} of the launch contract, "
+            f"this master version {CONTRACT_VERSION}"
+        )
+    if expected.instance and answer.instance != expected.instance:
+        problems.append(f"it is instance {answer.instance!r}, not {expected.instance!r}")
+    offered = [info.name for info in answer.interfaces]
+    problems += [
+        f"it lacks interface {name}; it offers {', '.join(offered) or 'none'}"
+        for name in expected.implements
+        if name not in offered
+    ]
+    if problems:
+        raise HandshakeError("; ".join(problems))
+    return answer
+
+
+def check_compatible(
+    unit: str, interface: AnyInterface, offered: Iterable[InterfaceInfo], *, strict: bool
+) -> None:
+    """Compare what a client knows of an interface with what a worker offers.
+
+    Each method that the client knows has to exist, with the same kinds and message names.
+
+    Raises:
+        HandshakeError: Something differs; the message lists it. With `strict`, unequal
+            fingerprints are enough; without it they are a warning.
+    """
+    info = next((info for info in offered if info.name == interface.name), None)
+    if info is None:
+        raise HandshakeError(f"unit {unit!r} does not offer interface {interface.name}")
+    methods = {method.name: method for method in info.methods}
+    problems = []
+    for method in interface.methods.values():
+        have = methods.get(method.name)
+        if have is None:
+            problems.append(f"method {method.name} is missing")
+            continue
+        for what, mine, theirs in (
+            ("requests", _stream(method.client_streaming), _stream(have.client_streaming)),
+            ("responses", _stream(method.server_streaming), _stream(have.server_streaming)),
+            ("request", method.request.DESCRIPTOR.full_name, have.input),
+            ("response", method.response.DESCRIPTOR.full_name, have.output),
+        ):
+            if mine != theirs:
+                problems.append(
+                    f"{method.name}: {what}: the client knows {mine}, the worker {theirs}"
+                )
+    differs = bool(info.fingerprint) and info.fingerprint != interface.fingerprint
+    if not problems and differs:
+        text = f"the fingerprints of {interface.name} differ: fields were changed on one side"
+        if strict:
+            problems.append(text)
+        else:
+            log.warning("unit %r: %s", unit, text)
+    if problems:
+        raise HandshakeError(f"unit {unit!r}, interface {interface.name}: " + "; ".join(problems))
+
+
+def _stream(streaming: bool) -> str:
+    return "a stream" if streaming else "one message"

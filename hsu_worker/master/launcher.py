@@ -1,0 +1,127 @@
+"""What every way to get a worker has in common, and the talk that follows: handshake, start, logs."""
+
+import asyncio
+import json
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any
+
+from hsu_worker.errors import Code, HandshakeError, HsuError, RpcError, StartError
+from hsu_worker.gen.hsu_core import (
+    CoreClient,
+    HandshakeResponse,
+    StartRequest,
+    State,
+    StreamLogsRequest,
+)
+from hsu_worker.master.handshake import Expected, shake_hands
+from hsu_worker.master.logs import UnitLog
+from hsu_worker.master.tables import UnitConfig
+from hsu_worker.wire.connection import Connection
+
+log = logging.getLogger(__name__)
+
+
+class Worker(ABC):
+    """One generation of a unit, however it came to be.
+
+    `start` either returns, and then `connection` and `handshake` are there, or raises
+    `StartError`; `stop` may be called at any time, and leaves nothing behind.
+    """
+
+    def __init__(
+        self, unit: UnitConfig, generation: int, unit_log: UnitLog, *, master_id: str
+    ) -> None:
+        self.unit = unit
+        self.generation = generation
+        self.log = unit_log
+        self.master_id = master_id
+        self.detail = ""
+        """What there is to say about it, such as its pid."""
+        self.connection: Connection | None = None
+        self.handshake: HandshakeResponse | None = None
+
+    @abstractmethod
+    async def start(self) -> None:
+        """Bring the worker to RUNNING.
+
+        Raises:
+            StartError: It won't come; the message says why.
+        """
+
+    @abstractmethod
+    async def stop(self) -> str:
+        """End the worker and all that belongs to it; returns how it ended, in a few words."""
+
+    @abstractmethod
+    async def ended(self) -> str:
+        """Wait until the worker has ended by itself; returns how."""
+
+    async def greet(self, connection: Connection, instance: str) -> None:
+        """Handshake; keeps the connection when the worker is the right one."""
+        self.handshake = await shake_hands(
+            connection,
+            Expected(unit=self.unit.name, implements=self.unit.implements, instance=instance),
+            master_id=self.master_id,
+        )
+
+    async def run_lifespans(
+        self, connection: Connection, progress: Callable[[float, str], None]
+    ) -> None:
+        """Core.Start, to its end.
+
+        Raises:
+            StartError: A lifespan failed.
+        """
+        last = None
+        # No caller's deadline: the start belongs to the unit.
+        async for step in CoreClient(connection).start(StartRequest()):
+            last = step
+            progress(step.fraction, step.text)
+        if last is None or last.state != State.STATE_RUNNING:
+            reason = last.reason if last is not None else "the worker said nothing"
+            raise self.failed(f"its lifespan failed: {reason}")
+
+    async def follow_log(self, connection: Connection, instance: str) -> None:
+        """Bring the worker's log records into the unit's log, until the worker ends."""
+        request = StreamLogsRequest(instance=instance, follow=True)
+        try:
+            async for batch in CoreClient(connection).stream_logs(request):
+                if batch.dropped:
+                    text = f"{batch.dropped} records were lost: the worker's log was full"
+                    self.log.append(self.generation, "hsu", text)
+                for record in batch.records:
+                    text = record.message
+                    if record.fields:
+                        text += f" {json.dumps(dict(record.fields), ensure_ascii=False)}"
+                    if record.exception:
+                        text += f"\n{record.exception}"
+                    self.log.append(self.generation, record.logger, text)
+        except RpcError as error:
+            # A worker need not keep a log, and a dead one can't.
+            if error.code not in (Code.UNIMPLEMENTED, Code.UNAVAILABLE, Code.CANCELLED):
+                log.warning("unit %r: its log can't be read: %s", self.unit.name, error)
+
+    def failed(self, reason: str) -> StartError:
+        """A StartError that names the unit and shows the last lines of output."""
+        tail = self.log.tail(self.generation)
+        shown = "".join(f"\n    {line[:500]}" for line in tail)
+        output = f"; its last output:{shown}" if tail else ""
+        return StartError(f"unit {self.unit.name!r} did not start: {reason}{output}")
+
+    def explain(self, error: HsuError) -> StartError:
+        """The StartError for what went wrong on the way."""
+        if isinstance(error, StartError):
+            return error
+        if isinstance(error, HandshakeError):
+            return self.failed(f"the worker is not the one that was asked for: {error}")
+        return self.failed(str(error))
+
+
+async def cancel(*tasks: asyncio.Task[Any] | asyncio.Future[Any] | None) -> None:
+    """Cancel tasks and wait until they have ended."""
+    present = [task for task in tasks if task is not None]
+    for task in present:
+        task.cancel()
+    await asyncio.gather(*present, return_exceptions=True)

@@ -1,0 +1,167 @@
+"""The tables of `hsu.toml`, key by key."""
+
+# ruff: noqa: RUF009  (`key` makes a field, as `dataclasses.field` does)
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from hsu_worker.master import values
+from hsu_worker.master.keys import key
+
+#: The keys of which a unit has exactly one: it says what the unit is.
+KINDS = ("app", "command", "address", "register")
+
+_LAUNCHED = ("app", "command")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnitConfig:
+    """One table `[units.NAME]`. Times are in seconds."""
+
+    name: str
+    app: str | None = key(
+        values.import_string,
+        "A Python worker: the module and the name of its app or service.",
+        value='`"module:App"`',
+    )
+    command: tuple[str, ...] | None = key(
+        values.command,
+        "A worker in any language: the program and its arguments."
+        " A program with a slash is relative to the file's folder.",
+        value='`["./bin/worker"]`',
+    )
+    address: str | None = key(
+        values.address,
+        "A worker that runs already and is never stopped: where it listens.",
+        value='`"tcp:127.0.0.1:5000"`',
+    )
+    register: bool = key(
+        values.only_true,
+        "A worker that somebody else starts, and that registers itself.",
+        value="`true`",
+        factory=bool,
+    )
+    implements: tuple[str, ...] = key(
+        values.interfaces,
+        "The interfaces that it implements; checked when it starts.",
+        value='`["hsu.a.v1.InterfaceA"]`',
+        otherwise="required",
+        required=True,
+    )
+    idle: float = key(
+        values.duration(never=True),
+        'Stop the process this long after the last call; `"never"` keeps it.',
+        value="duration",
+        default="300s",
+        kinds=_LAUNCHED,
+    )
+    stall: float = key(
+        values.duration(zero=False),
+        "Give up a start that has shown no progress for this long.",
+        value="duration",
+        default="30s",
+    )
+    start_timeout: float = key(
+        values.duration(zero=False),
+        "Give up a start that takes longer than this, progress or not.",
+        value="duration",
+        default="10m",
+    )
+    drain: float = key(
+        values.duration(),
+        "Before a stop, give the calls that are running this long to end.",
+        value="duration",
+        default="30s",
+    )
+    grace: float = key(
+        values.duration(),
+        "Kill the process this long after it was asked to end (SIGTERM, then SIGKILL).",
+        value="duration",
+        default="10s",
+        kinds=_LAUNCHED,
+    )
+    queue: int = key(
+        values.count,
+        "How many calls may wait for a start; further ones are refused.",
+        value="number",
+        default=1000,
+    )
+    listen: Literal["unix", "tcp"] = key(
+        values.one_of("unix", "tcp"),
+        "Whether the worker listens on a Unix socket or on a port of 127.0.0.1.",
+        value='`"unix"` or `"tcp"`',
+        default="unix",
+        kinds=_LAUNCHED,
+    )
+    cwd: Path = key(
+        values.existing_folder,
+        "The folder that the process runs in, relative to the file's folder.",
+        value="path",
+        default=".",
+        otherwise="the file's folder",
+        kinds=_LAUNCHED,
+    )
+    env: Mapping[str, str] = key(
+        values.variables,
+        "Variables of the process's environment; they win over `env_file` and `pass_env`.",
+        value='`{MODE = "fast"}`',
+        default={},
+        otherwise="none",
+        kinds=_LAUNCHED,
+        secret=True,
+    )
+    pass_env: tuple[str, ...] = key(
+        values.variable_names,
+        "Names of the master's variables that the process gets, if they are set.",
+        value='`["API_KEY"]`',
+        default=[],
+        otherwise="none",
+        kinds=_LAUNCHED,
+    )
+    env_file: Path | None = key(
+        values.env_file,
+        "A file of `NAME=VALUE` lines for the environment, of mode 0600; read at each start.",
+        value="path",
+        kinds=_LAUNCHED,
+    )
+    python: Path = key(
+        values.interpreter,
+        "The Python interpreter of an `app`.",
+        value="path",
+        otherwise="the master's",
+        kinds=("app",),
+        factory=lambda: Path(sys.executable),
+    )
+    strict: bool = key(
+        values.flag,
+        "Refuse a worker whose interfaces differ from those that the master knows;"
+        " without it, a difference is logged.",
+        value="`true` or `false`",
+        default=False,
+    )
+    token_file: Path | None = key(
+        values.token_file,
+        "A file with the token of a worker at an `address`, of mode 0600.",
+        value="path",
+        kinds=("address",),
+    )
+
+    @property
+    def kind(self) -> str:
+        """The one of `KINDS` that it has."""
+        return next(kind for kind in KINDS if getattr(self, kind))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MasterConfig:
+    """The table `[master]`."""
+
+    runtime_dir: Path | None = key(
+        values.path,
+        "The folder for sockets and state, relative to the file's folder.",
+        value="path",
+        otherwise="a folder of its own in the user's runtime directory",
+    )

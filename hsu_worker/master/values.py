@@ -1,0 +1,213 @@
+"""Reads the values of `hsu.toml`: one function per sort of value.
+
+Each makes the value that the program works with of the one in the file. A wrong one is a
+`ConfigError` that says what was expected; the reader puts the key's name before it.
+"""
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import fields
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from hsu_worker.errors import AddressError, ConfigError
+from hsu_worker.master.duration import NEVER, parse_duration
+from hsu_worker.master.secret_file import is_variable_name, read_env_file, read_token
+from hsu_worker.wire.address import Address
+from hsu_worker.wire.launch import LaunchVariables
+
+#: Takes a TOML value and the file's folder.
+Parse = Callable[[object, Path], Any]
+
+_INTERFACE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*")
+_IMPORT_STRING = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
+_EVERY_WORKER = ("hsu.core.v1.", "grpc.health.v1.", "grpc.reflection.")
+_LAUNCH_VARIABLES = {f"HSU_{each.name.upper()}" for each in fields(LaunchVariables)}
+
+
+def toml(value: object) -> str:
+    """A value as a TOML file has it, near enough for a message."""
+    if isinstance(value, str | bool | int | float):
+        return json.dumps(value, ensure_ascii=False)
+    if isinstance(value, list):
+        return f"[{', '.join(map(toml, value))}]"
+    if isinstance(value, dict):
+        return "a table"
+    return str(value)
+
+
+def wrong(expected: str, value: object) -> ConfigError:
+    return ConfigError(f"expected {expected}, got {toml(value)}")
+
+
+def text(value: object, folder: Path) -> str:
+    if not isinstance(value, str) or not value:
+        raise wrong("a string", value)
+    return value
+
+
+def flag(value: object, folder: Path) -> bool:
+    if not isinstance(value, bool):
+        raise wrong("true or false", value)
+    return value
+
+
+def only_true(value: object, folder: Path) -> bool:
+    if value is not True:
+        raise wrong("true (or no such line)", value)
+    return True
+
+
+def count(value: object, folder: Path) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise wrong("a whole number of at least 1", value)
+    return value
+
+
+def one_of(*words: str) -> Parse:
+    def parse(value: object, folder: Path) -> str:
+        if not isinstance(value, str) or value not in words:
+            raise wrong(" or ".join(map(toml, words)), value)
+        return value
+
+    return parse
+
+
+def duration(*, never: bool = False, zero: bool = True) -> Parse:
+    """Seconds, as a float.
+
+    Args:
+        never: `"never"` makes sense.
+
+        zero: `"0s"` makes sense.
+    """
+    expected = 'a duration such as "60s"' + (' or "never"' if never else "")
+
+    def parse(value: object, folder: Path) -> float:
+        seconds = parse_duration(value) if isinstance(value, str) else None
+        if seconds is None or (seconds == NEVER and not never):
+            raise wrong(expected, value)
+        if seconds == 0 and not zero:
+            raise wrong(f"{expected}, longer than 0s", value)
+        return seconds
+
+    return parse
+
+
+def import_string(value: object, folder: Path) -> str:
+    if not isinstance(value, str) or not _IMPORT_STRING.fullmatch(value):
+        raise wrong('an import string such as "my_package.app:App"', value)
+    return value
+
+
+def command(value: object, folder: Path) -> tuple[str, ...]:
+    """A program with its arguments; a program with a slash is relative to the file's folder."""
+    expected = 'a list of strings such as ["./bin/worker", "--fast"]'
+    if not isinstance(value, list) or not value or not value[0]:
+        raise wrong(expected, value)
+    if not all(isinstance(word, str) and "\0" not in word for word in value):
+        raise wrong(expected, value)
+    program, *arguments = value
+    return (str(folder / program) if "/" in program else program, *arguments)
+
+
+def address(value: object, folder: Path) -> str:
+    """The text of an address that can be dialled."""
+    if not isinstance(value, str):
+        raise wrong('an address such as "tcp:127.0.0.1:5000"', value)
+    try:
+        parsed = Address.parse(value)
+    except AddressError as error:
+        raise ConfigError(str(error)) from None
+    if not parsed.is_unix and parsed.port == 0:
+        raise ConfigError(f"address {value!r}: port 0 can't be dialled; write the worker's port")
+    return value
+
+
+def interfaces(value: object, folder: Path) -> tuple[str, ...]:
+    expected = 'a list of interface names such as ["hsu.a.v1.InterfaceA"]'
+    if not isinstance(value, list) or not value:
+        raise wrong(expected, value)
+    for name in value:
+        if not isinstance(name, str) or not _INTERFACE.fullmatch(name):
+            raise wrong(expected, value)
+        if name.startswith(_EVERY_WORKER):
+            raise ConfigError(f"every worker serves {name}; remove it from the list")
+        if value.count(name) > 1:
+            raise ConfigError(f"{name} is there twice; remove one")
+    return tuple(value)
+
+
+def path(value: object, folder: Path) -> Path:
+    """A path, relative to the file's folder."""
+    if not isinstance(value, str) or not value or "\0" in value:
+        raise wrong("a path", value)
+    return folder / value
+
+
+def existing_folder(value: object, folder: Path) -> Path:
+    found = path(value, folder)
+    if not found.is_dir():
+        raise ConfigError(f"no such folder: {found}")
+    return found
+
+
+def interpreter(value: object, folder: Path) -> Path:
+    """A Python interpreter: a path with a slash, or a name to be found on PATH."""
+    named = path(value, folder)
+    if "/" not in str(value):
+        found = shutil.which(str(value))
+        if found is None:
+            raise ConfigError(f"no program {toml(value)} on PATH; write the interpreter's path")
+        return Path(found)
+    if not named.is_file() or not os.access(named, os.X_OK):
+        raise ConfigError(f"no such program: {named}")
+    return named
+
+
+def variable_names(value: object, folder: Path) -> tuple[str, ...]:
+    expected = 'a list of variable names such as ["API_KEY"]'
+    if not isinstance(value, list):
+        raise wrong(expected, value)
+    for name in value:
+        if isinstance(name, str) and "=" in name:
+            raise ConfigError("expected names without values; values belong into 'env_file'")
+        if not isinstance(name, str) or not is_variable_name(name):
+            raise wrong(expected, value)
+    _without_launch_variables(value)
+    return tuple(value)
+
+
+def variables(value: object, folder: Path) -> Mapping[str, str]:
+    """A table of strings. Its values may be secrets: no message shows one."""
+    if not isinstance(value, dict):
+        raise ConfigError('expected a table such as {MODE = "fast"}')
+    for name, content in value.items():
+        if not is_variable_name(name):
+            raise ConfigError(f"{toml(name)} can't name a variable; use letters, digits and _")
+        if not isinstance(content, str) or "\0" in content:
+            raise ConfigError(f"the value of {name} is no string; put it in quotes")
+    _without_launch_variables(value)
+    return MappingProxyType(dict(value))
+
+
+def env_file(value: object, folder: Path) -> Path:
+    found = path(value, folder)
+    _without_launch_variables(read_env_file(found))
+    return found
+
+
+def token_file(value: object, folder: Path) -> Path:
+    found = path(value, folder)
+    read_token(found)
+    return found
+
+
+def _without_launch_variables(names: Iterable[str]) -> None:
+    taken = [name for name in names if name in _LAUNCH_VARIABLES]
+    if taken:
+        raise ConfigError(f"the master sets {', '.join(taken)} itself; remove it")
