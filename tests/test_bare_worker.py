@@ -31,6 +31,7 @@ from hsu_worker.gen.hsu_core import (
     StopRequest,
     StreamLogsRequest,
 )
+from hsu_worker.master import Master
 from hsu_worker.wire.address import Address
 from hsu_worker.wire.announce import Announcement
 from hsu_worker.wire.connection import Connection
@@ -236,3 +237,20 @@ async def test_the_end_of_its_lifeline_ends_it(launch: Launch) -> None:
         assert worker.process.stdin is not None
         worker.process.stdin.close()
         assert 0 == await worker.exit_code()
+
+
+async def test_our_master_starts_calls_and_stops_it(stubs: Path, tmp_path: Path) -> None:
+    (tmp_path / "hsu.toml").write_text(
+        f"""
+        [units.bare]
+        command = ["{sys.executable}", "{BARE_WORKER}"]
+        implements = ["{InterfaceA.name}"]
+        env = {{ PYTHONPATH = "{stubs}" }}
+        """
+    )
+    async with Master.from_file(tmp_path / "hsu.toml") as master:
+        summarizer = master.client(InterfaceA)
+        request = SummarizeRequest(text="One. Two. Three.", sentences=2)
+        assert "One. Two." == (await summarizer.summarize(request, timeout=PATIENCE)).summary
+        chunks = summarizer.stream_summary(request, timeout=PATIENCE)
+        assert ["One.", "Two."] == [chunk.text async for chunk in chunks]

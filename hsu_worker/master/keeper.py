@@ -202,7 +202,8 @@ class Keeper:
             taken = [self._descriptors.popleft() for _ in range(min(count, len(self._descriptors)))]
             try:
                 self._handle(json.loads(body), taken)
-            except (ValueError, TypeError, KeyError, IndexError, RecursionError):
+            except Exception:
+                # Whatever a request holds, the processes of the others must not end with it.
                 self._send({"event": "refused", "error": "the request is malformed"})
             finally:
                 for descriptor in taken:

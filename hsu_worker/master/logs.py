@@ -73,7 +73,8 @@ class OutputPipe(asyncio.Protocol):
         self._rest = rest
         for line in lines:
             self._line(line)
-        while len(self._rest) >= LINE_BYTES:
+        # A full line waits: when its end comes next, there is no empty line to report.
+        while len(self._rest) > LINE_BYTES:
             self._line(self._rest[:LINE_BYTES])
             del self._rest[:LINE_BYTES]
 

@@ -238,8 +238,9 @@ def _release(state: State, generation: int, now: float) -> Decision:
 
 
 def _tick(state: State, now: float) -> Decision:
-    if state.phase is Phase.DRAINING and now >= state.drain_until:
-        return _stop(state)
+    if state.phase is Phase.DRAINING:
+        # A timer may fire a little early; nothing else would end the drain.
+        return _stop(state) if now >= state.drain_until else (state, (Wake(state.drain_until),))
     if state.phase is Phase.READY and not state.leases and state.idle is not None:
         if now >= state.quiet_since + state.idle:
             return _stop(state)

@@ -107,12 +107,21 @@ async def python(keeper: Keeper, code: str) -> AsyncGenerator[Started, None]:
         yield one
 
 
-async def start(keeper: Keeper, *argv: str, cwd: str | Path = "/") -> Process:
-    with open(os.devnull, "r+b") as null:
-        fd = null.fileno()
+async def start(
+    keeper: Keeper, *argv: str, cwd: str | Path = "/", more: dict[str, str] | None = None
+) -> Process:
+    null = os.open(os.devnull, os.O_RDWR)
+    try:
         return await keeper.spawn(
-            argv, env=dict(os.environ), cwd=cwd, stdin=fd, stdout=fd, stderr=fd
+            argv,
+            env=dict(os.environ) | (more or {}),
+            cwd=cwd,
+            stdin=null,
+            stdout=null,
+            stderr=null,
         )
+    finally:
+        os.close(null)
 
 
 async def refusal(*argv: str, cwd: str | Path = "/") -> str:
@@ -255,28 +264,22 @@ async def test_the_announcement_descriptor_is_inherited_under_its_number() -> No
     reading, writing = os.pipe()
     try:
         command = 'echo "here I am" >&"$HSU_ANNOUNCE_FD"'
-        async with Keeper() as keeper, asyncio.timeout(BOUND):
-            async with started(keeper, "bash", "-c", command, announce=writing) as one:
-                assert 0 == (await one.process.exited()).code
-                assert "here I am\n" == await asyncio.to_thread(read_line, reading)
+        async with (
+            Keeper() as keeper,
+            asyncio.timeout(BOUND),
+            started(keeper, "bash", "-c", command, announce=writing) as one,
+        ):
+            assert 0 == (await one.process.exited()).code
+            assert "here I am\n" == await asyncio.to_thread(read_line, reading)
     finally:
         os.close(reading)
         os.close(writing)
 
 
 async def test_a_large_environment_arrives() -> None:
-    variables = dict(os.environ) | {f"LARGE_{n}": "x" * 100_000 for n in range(8)}
+    variables = {f"LARGE_{n}": "x" * 100_000 for n in range(8)}
     async with Keeper() as keeper, asyncio.timeout(BOUND):
-        with open(os.devnull, "r+b") as null:
-            fd = null.fileno()
-            process = await keeper.spawn(
-                ["sh", "-c", "test ${#LARGE_7} = 100000"],
-                env=variables,
-                cwd="/",
-                stdin=fd,
-                stdout=fd,
-                stderr=fd,
-            )
+        process = await start(keeper, "sh", "-c", "test ${#LARGE_7} = 100000", more=variables)
         assert 0 == (await process.exited()).code
 
 
