@@ -41,6 +41,8 @@ class State:
     quiet_since: float = 0.0
     """When the last lease ended, or the unit became ready."""
     drain_until: float = 0.0
+    stop_asked: bool = False
+    """Somebody asked for a stop during the start: it follows the calls that wait for it."""
     closed: bool = False
     """The master is leaving; nothing starts any more."""
 
@@ -213,7 +215,9 @@ def _arrive(state: State, waiter: int) -> Decision:
 
 def _start(state: State) -> Decision:
     generation = state.generation + 1
-    return replace(state, phase=Phase.STARTING, generation=generation), (Start(generation),)
+    return replace(state, phase=Phase.STARTING, generation=generation, stop_asked=False), (
+        Start(generation),
+    )
 
 
 def _started(state: State, now: float) -> Decision:
@@ -222,8 +226,12 @@ def _started(state: State, now: float) -> Decision:
     ready = replace(
         state, phase=Phase.READY, leases=len(state.waiters), waiters=(), quiet_since=now
     )
-    effects: list[Effect] = [Grant(state.waiters, state.generation)] if state.waiters else []
-    return ready, (*effects, *_wake(ready))
+    granted = (Grant(state.waiters, state.generation),) if state.waiters else ()
+    if state.stop_asked:
+        stopping, effects = _drain(ready, now)
+    else:
+        stopping, effects = ready, _wake(ready)
+    return stopping, (*granted, *effects)
 
 
 def _release(state: State, generation: int, now: float) -> Decision:
@@ -251,7 +259,7 @@ def _tick(state: State, now: float) -> Decision:
 def _drain(state: State, now: float) -> Decision:
     if state.phase is Phase.STARTING:
         if state.waiters:
-            return state, ()
+            return replace(state, stop_asked=True), ()
         return _stop(state)
     if state.phase is not Phase.READY:
         return state, ()

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from google.protobuf.duration_pb2 import Duration
 
-from hsu_worker.errors import HsuError, LaunchError, RpcError
+from hsu_worker.errors import HsuError, LaunchError, RpcError, StartError, Unavailable
 from hsu_worker.gen.hsu_core import CoreClient, ShutdownRequest
 from hsu_worker.master.environment import child_environment
 from hsu_worker.master.keeping import Keeper, Process
@@ -25,6 +25,9 @@ from hsu_worker.wire.launch import LaunchVariables
 
 #: Seconds that a worker has to answer Core.Shutdown, which it does as soon as draining has begun.
 SHUTDOWN_ANSWER: Final = 2.0
+
+#: Seconds that the kernel has to end a group that was killed.
+KILL_BOUND: Final = 5.0
 
 #: Seconds that pipes are read after the last process of a worker has ended: a process that escaped
 #: may hold them.
@@ -169,20 +172,18 @@ class Spawned(Worker):
                     return_when=asyncio.FIRST_COMPLETED,
                 )
                 moved.cancel()
-                if task in done and (exited not in done or task.exception() is None):
+                if task in done and _is_broken(task.exception()):
+                    # A broken connection is mostly a process that ended: its exit says more.
+                    await asyncio.wait((exited,), timeout=PIPE_BOUND)
+                if task in done and (not exited.done() or task.exception() is None):
                     return await task
-                if exited in done:
+                announced = self._announced.done()
+                if exited.done():
                     await self._drain_pipes()
-                    step = (
-                        "before it was ready"
-                        if self._announced.done()
-                        else ("before it announced itself")
-                    )
+                    step = "before it was ready" if announced else "before it announced itself"
                     raise LaunchError(f"{self._command()} ended {step}: {exited.result()}")
                 if not done:
-                    step = (
-                        "no progress of its start" if self._announced.done() else "no announce line"
-                    )
+                    step = "no progress of its start" if announced else "no announce line"
                     raise LaunchError(
                         f"start timeout: {step} for {self.unit.stall:g} s; raise its `stall`, "
                         "or call report_progress in its lifespan"
@@ -247,7 +248,7 @@ class Spawned(Worker):
                 await asyncio.wait((gone,), timeout=self.unit.grace)
             if not gone.done():
                 process.signal(signal.SIGKILL)
-                await asyncio.wait((gone,), timeout=self.unit.grace)
+                await asyncio.wait((gone,), timeout=KILL_BOUND)
             return str(exited.result()) if exited.done() else "exit code unknown"
         finally:
             await cancel(exited, gone)
@@ -271,3 +272,7 @@ class Spawned(Worker):
         if self._lifeline is not None:
             os.close(self._lifeline)
             self._lifeline = None
+
+
+def _is_broken(error: BaseException | None) -> bool:
+    return isinstance(error, Unavailable) and not isinstance(error, StartError)

@@ -77,8 +77,9 @@ class Unit:
         self._starting: asyncio.Task[None] | None = None
         self._watching: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._absent = asyncio.Event()
-        self._absent.set()
+        #: Set when nothing is left of the present generation.
+        self._gone = asyncio.Event()
+        self._gone.set()
         self._since = 0.0
         self._fate: tuple[Kind, str] = ("stopped", "")
         self._checked: set[tuple[int, AnyInterface]] = set()
@@ -117,14 +118,16 @@ class Unit:
     async def stop(self) -> None:
         """Let the calls end, then stop the unit; the next call starts it again."""
         self._fate = ("stopped", "asked to")
+        gone = self._gone
         self._feed(policy.StopAsked())
-        await self._absent.wait()
+        await gone.wait()
 
     async def close(self) -> None:
         """Stop the unit for good."""
         self._fate = ("stopped", "the master leaves")
+        gone = self._gone
         self._feed(policy.Close())
-        await self._absent.wait()
+        await gone.wait()
         if self._timer is not None:
             self._timer.cancel()
 
@@ -183,7 +186,7 @@ class Unit:
         for effect in effects:
             match effect:
                 case policy.Start(generation):
-                    self._absent.clear()
+                    self._gone = asyncio.Event()
                     self._starting = self._spawn(self._start(generation))
                 case policy.Stop(generation):
                     self._spawn(self._stop(generation))
@@ -193,8 +196,6 @@ class Unit:
                     self._settle(waiters, error)
                 case policy.Wake(at):
                     self._wake(at)
-        if self._state.phase is policy.Phase.ABSENT:
-            self._absent.set()
 
     def _settle(self, waiters: tuple[int, ...], result: int | RpcError) -> None:
         for waiter in waiters:
@@ -217,17 +218,19 @@ class Unit:
         self._since = self._loop.time()
         self._fate = ("stopped", "")
         self._announce(generation, "starting")
-        worker = self._worker = self._make(generation, self.log)
         try:
+            worker = self._worker = self._make(generation, self.log)
             await worker.start()
         except StartError as error:
             self._fate = ("failed", error.message)
             self._feed(policy.StartFailed(generation, error))
             return
         except Exception as error:
+            # Whatever it was, nobody may wait for ever.
             log.exception("unit %r can't be started", self.config.name)
-            self._fate = ("failed", f"{type(error).__name__}: {error}")
-            self._feed(policy.StartFailed(generation, StartError(self._fate[1])))
+            failure = StartError(f"unit {self.config.name!r} did not start: {error}")
+            self._fate = ("failed", failure.message)
+            self._feed(policy.StartFailed(generation, failure))
             return
         seconds = self._loop.time() - self._since
         self._announce(generation, "ready", worker.detail, seconds)
@@ -253,11 +256,16 @@ class Unit:
             self._announce(generation, "stopping", reason)
             detail = ""
         if self._worker is not None:
-            how = await self._worker.stop()
+            try:
+                how = await self._worker.stop()
+            except Exception:
+                log.exception("unit %r: what is left of it can't be removed", self.config.name)
+                how = "unknown"
             detail = detail or how
             self._worker = None
         self._checked = {key for key in self._checked if key[0] > generation}
         self._announce(generation, kind, detail, self._loop.time() - began)
+        self._gone.set()
         self._feed(policy.Gone(generation))
 
     def _announce(

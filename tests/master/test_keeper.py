@@ -388,12 +388,21 @@ def test_nothing_outlives_a_killed_master(code: str) -> None:
         assert master.stdout is not None
         pid = int(read_line(master.stdout.fileno()))
         assert lives(pid)
+        # A process closes its descriptors before it is dead: its own end is what to wait for.
+        handle = os.pidfd_open(pid)
         master.kill()
-        # The output ends with the last process that holds it: child, grandchild and keeper's own.
-        readable, _, _ = select.select([master.stdout], [], [], BOUND)
-        assert readable, f"{pid} still holds the output after {BOUND} s"
+        try:
+            assert ends(handle), f"{pid} still lives after {BOUND} s"
+        finally:
+            os.close(handle)
+        # The output ends with the last process that holds it: child and grandchild.
+        assert ends(master.stdout.fileno()), f"the output is still held after {BOUND} s"
         assert b"" == os.read(master.stdout.fileno(), 1)
-    assert not lives(pid)
+
+
+def ends(descriptor: int) -> bool:
+    readable, _, _ = select.select([descriptor], [], [], BOUND)
+    return bool(readable)
 
 
 @contextmanager

@@ -1,0 +1,91 @@
+"""Workers that somebody else started are called, and live on."""
+
+import asyncio
+import signal
+from asyncio.subprocess import Process
+from pathlib import Path
+
+import pytest
+
+from hsu_worker.errors import StartError
+from tests.gen.hsu_test_kinds import Ask
+from tests.master.running import running, text
+from tests.worker.process import serving, write_service
+
+
+async def serves(process: Process) -> None:
+    """Wait for the line in which `serve` says that it answers."""
+    assert process.stdout
+    assert b"/w" in await asyncio.wait_for(process.stdout.readline(), 20)
+
+
+def secret_file(file: Path, token: str) -> Path:
+    file.write_text(token)
+    file.chmod(0o600)
+    return file
+
+
+async def test_a_worker_at_an_address_outlives_the_master(tmp_path: Path) -> None:
+    token = secret_file(tmp_path / "token", "the-workers")
+    toml = text(f'address = "unix:{tmp_path}/w"', f'token_file = "{token}"')
+    arguments = (write_service(tmp_path), f"--listen=unix:{tmp_path}/w", "--token-file=token")
+    async with serving(tmp_path, *arguments) as process:
+        await serves(process)
+        for _ in range(2):
+            async with running(tmp_path, toml) as it:
+                assert "hi" == (await it.kinds.unary(Ask(text="hi"), timeout=20)).text
+            assert ["starting", "ready", "stopping", "stopped"] == [e.kind for e in it.told]
+            assert process.returncode is None
+        process.send_signal(signal.SIGTERM)
+        assert 0 == await asyncio.wait_for(process.wait(), 20)
+
+
+async def test_a_worker_at_an_address_that_ends_is_found_again(tmp_path: Path) -> None:
+    toml = text(f'address = "unix:{tmp_path}/w"')
+    arguments = (write_service(tmp_path), f"--listen=unix:{tmp_path}/w")
+    async with running(tmp_path, toml) as it:
+        for generation in (1, 2):
+            async with serving(tmp_path, *arguments) as process:
+                await serves(process)
+                await it.kinds.unary(Ask(), timeout=20)
+                assert generation == it.master.status()["u"].generation
+                process.send_signal(signal.SIGTERM)
+                await it.event("exited")
+
+
+async def test_nobody_at_the_address(tmp_path: Path) -> None:
+    async with running(tmp_path, text(f'address = "unix:{tmp_path}/w"')) as it:
+        with pytest.raises(StartError, match="unit 'u' did not start: "):
+            await it.kinds.unary(Ask(), timeout=20)
+
+
+async def test_a_registered_worker_is_called_and_its_leaving_is_noticed(tmp_path: Path) -> None:
+    secret_file(tmp_path / "token", "the-workers")
+    async with running(tmp_path, text("register = true")) as it:
+        arguments = (
+            write_service(tmp_path),
+            f"--listen=unix:{tmp_path}/w",
+            "--token-file=token",
+            f"--register={it.master.address}",
+            "--unit=u",
+            f"--master-token-file={it.master.token_file}",
+        )
+        # The call waits for the registration.
+        call = asyncio.create_task(it.kinds.unary(Ask(text="hi"), timeout=20))
+        async with serving(tmp_path, *arguments) as process:
+            assert "hi" == (await call).text
+            process.send_signal(signal.SIGTERM)
+            exited = await it.event("exited")
+            assert 0 == await asyncio.wait_for(process.wait(), 20)
+
+    assert "its registration ended" == exited.detail
+
+
+async def test_nobody_registers(tmp_path: Path) -> None:
+    async with running(tmp_path, text("register = true", 'stall = "100ms"')) as it:
+        with pytest.raises(StartError) as caught:
+            await it.kinds.unary(Ask(), timeout=20)
+
+    assert (
+        "unit 'u' did not start: no worker has registered as 'u' for 0.1 s" == caught.value.message
+    )
