@@ -6,6 +6,8 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
+
 from tests.gen.hsu_test_kinds import Ask
 from tests.master.running import app, processes_in, running, text
 from tests.until import until
@@ -22,7 +24,7 @@ async def main():
 asyncio.run(main())
 """
 
-#: A child that keeps stdout; both ignore SIGTERM.
+#: A child that keeps stdout; it inherits that SIGTERM is ignored.
 STUBBORN = """
 import signal, subprocess
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -82,20 +84,22 @@ async def test_a_command_that_is_being_started_dies_with_its_master(tmp_path: Pa
         await until(lambda: not processes_in(tmp_path), within=10)
 
 
-async def test_a_stop_ends_a_worker_and_a_child_that_ignore_sigterm(tmp_path: Path) -> None:
-    # The app's import sets the signal; the worker may set its own later, so the call does it too.
+@pytest.mark.parametrize("grace", ["0s", "1s"])
+async def test_a_stop_ends_a_child_that_ignores_sigterm(tmp_path: Path, grace: str) -> None:
     launch = app(tmp_path, before=STUBBORN)
-    async with running(tmp_path, text(launch, 'grace = "1s"')) as it:
+    async with running(tmp_path, text(launch, f'grace = "{grace}"')) as it:
         await it.kinds.unary(Ask(), timeout=20)
         assert 2 == len(processes_in(tmp_path))
         await asyncio.wait_for(it.master.stop("u"), 15)
         assert [] == processes_in(tmp_path)
 
 
-async def test_leaving_ends_a_command_that_is_being_started(tmp_path: Path) -> None:
-    async with running(tmp_path, text('command = ["sleep", "1000"]')) as it:
+async def test_leaving_ends_a_command_that_ignores_sigterm(tmp_path: Path) -> None:
+    code = "trap '' TERM; touch trapped; while :; do sleep 1; done"
+    toml = text(f'command = ["sh", "-c", "{code}"]', 'grace = "1s"')
+    async with running(tmp_path, toml) as it:
         start = asyncio.create_task(it.master.start("u"))
-        await until(lambda: processes_in(tmp_path))
+        await until((tmp_path / "trapped").exists)
     await asyncio.wait((start,), timeout=10)
 
     assert "unit 'u': the master is leaving" in str(start.exception())
