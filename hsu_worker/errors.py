@@ -203,7 +203,9 @@ class AddressError(HsuError):
 
 
 class LaunchError(HsuError):
-    """Launch variables that a worker can't work with, or that contradict each other."""
+    """A launch that can't work: variables that a worker can't use, a command that can't be run, an
+    announce line that isn't one.
+    """
 
 
 class ConfigError(HsuError):

@@ -59,7 +59,12 @@ class Attached(Worker):
                 ) from None
             self.detail = f"at {found.address}"
             self._left = found.left
-            connection = Connection.open(found.address, token=found.token, message_bytes=-1)
+            connection = Connection.open(
+                found.address,
+                token=found.token,
+                message_bytes=-1,
+                keepalive=not found.address.is_unix,
+            )
             self.connection = connection
             await self.greet(connection, found.instance)
             assert self.handshake is not None
@@ -77,7 +82,8 @@ class Attached(Worker):
         """Let it go; the process stays."""
         await cancel(self._follower)
         if self.connection is not None:
-            await self.connection.close()
+            # A worker on its way out still answers the calls that it has.
+            await self.connection.channel.close(self.unit.drain)
         return "let go"
 
     async def ended(self) -> str:

@@ -7,8 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-#: Bytes of text that are kept of each unit.
-RING_BYTES: Final = 1 << 20
+#: Characters that are kept of each unit, each line counted with what it costs to keep one.
+RING_SIZE: Final = 1 << 20
+
+#: What keeping an empty line costs.
+LINE_COST: Final = 100
 
 #: Bytes of one line; longer ones are split.
 LINE_BYTES: Final = 64 << 10
@@ -33,7 +36,7 @@ class UnitLog:
 
     def __init__(self) -> None:
         self._lines: deque[LogLine] = deque()
-        self._bytes = 0
+        self._size = 0
         self._next = 1
         self.dropped = 0
 
@@ -41,9 +44,9 @@ class UnitLog:
         """Add a line; the oldest go when the ring is full."""
         self._lines.append(LogLine(self._next, time.time(), generation, source, text))
         self._next += 1
-        self._bytes += len(text) + 1
-        while self._bytes > RING_BYTES and len(self._lines) > 1:
-            self._bytes -= len(self._lines.popleft().text) + 1
+        self._size += len(text) + LINE_COST
+        while self._size > RING_SIZE and len(self._lines) > 1:
+            self._size -= len(self._lines.popleft().text) + LINE_COST
             self.dropped += 1
 
     def lines(self) -> list[LogLine]:

@@ -218,7 +218,11 @@ class Master:
 
     def _tell(self, event: Event) -> None:
         if self._on_event is not None:
-            self._on_event(event)
+            try:
+                self._on_event(event)
+            except Exception:
+                # What a watcher does wrong must not stop what it watches.
+                log.exception("on_event failed for %s", event)
 
 
 async def _known(unit: UnitConfig) -> Whereabouts:

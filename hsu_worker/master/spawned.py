@@ -57,7 +57,7 @@ class Spawned(Worker):
         self._keeper = keeper
         self._instance = secrets.token_hex(16)
         self._token = secrets.token_urlsafe(32)
-        self._socket = folder / f"{unit.name[:24]}-{generation}.sock"
+        self._socket = folder / f"{unit.name[:15]}-{self._instance[:8]}-{generation}.sock"
         self._asked = (
             Address.parse(f"unix:{self._socket}")
             if unit.listen == "unix"
@@ -239,6 +239,8 @@ class Spawned(Worker):
         exited = asyncio.ensure_future(process.exited())
         gone = asyncio.ensure_future(process.gone())
         try:
+            # One that is dead already can't answer, and isn't asked.
+            await asyncio.wait((exited,), timeout=0)
             if not exited.done() and await self._asked_to_leave():
                 await asyncio.wait((exited,), timeout=self.unit.grace)
             # Whoever holds the lifeline's end would wait for it for ever.

@@ -100,6 +100,10 @@ class Unit:
         @asynccontextmanager
         async def lease(deadline: float | None, /) -> AsyncGenerator[Connection, None]:
             generation = await self._acquire(deadline)
+            while generation != self._lendable():
+                # It ended between the grant and this step; nothing was sent yet.
+                self._feed(policy.Release(generation))
+                generation = await self._acquire(deadline)
             try:
                 yield self._connection_for(interface)
             finally:
@@ -117,19 +121,21 @@ class Unit:
 
     async def stop(self) -> None:
         """Let the calls end, then stop the unit; the next call starts it again."""
-        self._fate = ("stopped", "asked to")
-        gone = self._gone
-        self._feed(policy.StopAsked())
-        await gone.wait()
+        await self._end("asked to", policy.StopAsked())
 
     async def close(self) -> None:
         """Stop the unit for good."""
-        self._fate = ("stopped", "the master leaves")
-        gone = self._gone
-        self._feed(policy.Close())
-        await gone.wait()
+        await self._end("the master leaves", policy.Close())
         if self._timer is not None:
             self._timer.cancel()
+
+    async def _end(self, why: str, event: policy.Event) -> None:
+        # One that is being removed already keeps its own reason.
+        if self._state.phase is not policy.Phase.STOPPING:
+            self._fate = ("stopped", why)
+        gone = self._gone
+        self._feed(event)
+        await gone.wait()
 
     async def _acquire(self, deadline: float | None) -> int:
         waiter = next(self._numbers)
@@ -162,6 +168,11 @@ class Unit:
             self._feed(policy.Release(granted.result()))
         else:
             self._feed(policy.Leave(waiter))
+
+    def _lendable(self) -> int | None:
+        """The generation whose connection may be lent now."""
+        ready = self._state.phase in (policy.Phase.READY, policy.Phase.DRAINING)
+        return self._state.generation if ready else None
 
     def _connection_for(self, interface: AnyInterface) -> Connection:
         worker = self._worker
@@ -238,7 +249,10 @@ class Unit:
         self._feed(policy.Started(generation))
 
     async def _watch(self, worker: Worker) -> None:
-        how = await worker.ended()
+        try:
+            how = await worker.ended()
+        except Exception as error:
+            how = f"it can't be watched: {error}"
         if self._state.phase in (policy.Phase.READY, policy.Phase.DRAINING):
             self._fate = ("exited", how)
         self._feed(policy.Lost(worker.generation))

@@ -10,6 +10,7 @@ import pytest
 from hsu_worker.errors import StartError
 from tests.gen.hsu_test_kinds import Ask
 from tests.master.running import running, text
+from tests.until import until
 from tests.worker.process import serving, write_service
 
 
@@ -89,3 +90,30 @@ async def test_nobody_registers(tmp_path: Path) -> None:
     assert (
         "unit 'u' did not start: no worker has registered as 'u' for 0.1 s" == caught.value.message
     )
+
+
+async def test_a_worker_at_an_address_that_leaves_answers_the_call_that_it_has(
+    tmp_path: Path,
+) -> None:
+    body = (
+        "async def unary(self, request):\n"
+        "    open('called', 'w').close()\n"
+        "    while not os.path.exists('go'):\n"
+        "        await asyncio.sleep(0.01)\n"
+        "    return Answer(text='done')"
+    )
+    toml = text(f'address = "unix:{tmp_path}/w"')
+    service = write_service(tmp_path, body)
+    async with (
+        running(tmp_path, toml) as it,
+        serving(tmp_path, service, f"--listen=unix:{tmp_path}/w") as process,
+    ):
+        await serves(process)
+        call = asyncio.ensure_future(it.kinds.unary(Ask(), timeout=20))
+        await until((tmp_path / "called").exists)
+        process.send_signal(signal.SIGTERM)
+        # The end of the watch has come, and the master has taken notice of it.
+        await until(lambda: it.master.status()["u"].phase != "ready")
+        (tmp_path / "go").touch()
+        assert "done" == (await call).text
+        assert 0 == await asyncio.wait_for(process.wait(), 20)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hsu_worker.errors import StartError, Unauthenticated
-from hsu_worker.master import BlockingMaster, Config
+from hsu_worker.master import BlockingMaster, Config, Event, Master
 from hsu_worker.wire.address import Address
 from hsu_worker.wire.connection import Connection
 from tests.gen.hsu_test_kinds import Ask, Kinds
@@ -106,7 +106,8 @@ async def test_a_wrong_token_is_refused_in_a_private_folder(tmp_path: Path) -> N
         await it.master.start("u")
         (folder,) = _folders(tmp_path)
         mode = stat.S_IMODE(folder.stat().st_mode)
-        connection = Connection.open(Address.parse(f"unix:{folder}/u-1.sock"), token="wrong")
+        (socket,) = folder.glob("u-*.sock")
+        connection = Connection.open(Address.parse(f"unix:{socket}"), token="wrong")
         with pytest.raises(Unauthenticated):
             await Kinds.client(connection).unary(Ask(), timeout=10)
         await connection.close()
@@ -149,3 +150,29 @@ async def test_a_secret_of_the_environment_is_told_to_nobody(
     assert secret.encode() in environment
     assert secret not in told
     assert secret.encode() not in commands
+
+
+async def test_a_watcher_that_raises_stops_nothing(tmp_path: Path) -> None:
+    (tmp_path / "hsu.toml").write_text(text(app(tmp_path)))
+
+    def watch(event: Event) -> None:
+        raise ValueError(event.kind)
+
+    async with Master.from_file(tmp_path / "hsu.toml", on_event=watch) as master:
+        assert "hi" == (await master.client(Kinds).unary(Ask(text="hi"), timeout=30)).text
+        await asyncio.wait_for(master.stop("u"), 30)
+
+
+async def test_units_whose_names_begin_alike_run_side_by_side(tmp_path: Path) -> None:
+    alike = "a-name-that-goes-on-for-more-than-"
+    (tmp_path / "hsu.toml").write_text(
+        "".join(
+            text(app(tmp_path)).replace("[units.u]", f"[units.{alike}{end}]") + "\n"
+            for end in ("one", "two")
+        )
+        + f'[routes]\n"{Kinds.name}" = "{alike}one"\n'
+    )
+    async with Master.from_file(tmp_path / "hsu.toml") as master:
+        for end in ("one", "two"):
+            client = master.client(Kinds, unit=alike + end)
+            assert end == (await client.unary(Ask(text=end), timeout=30)).text

@@ -1,6 +1,6 @@
 import pytest
 
-from hsu_worker.master.logs import LINE_BYTES, RING_BYTES, OutputPipe, UnitLog
+from hsu_worker.master.logs import LINE_BYTES, LINE_COST, RING_SIZE, OutputPipe, UnitLog
 
 
 def split(*chunks: bytes) -> list[str]:
@@ -27,7 +27,7 @@ def test_lines_are_numbered_from_one_across_generations() -> None:
 def test_the_oldest_lines_go_when_the_ring_is_full() -> None:
     log = UnitLog()
     # With its line end, each is a quarter of the ring.
-    text = "x" * (RING_BYTES // 4 - 1)
+    text = "x" * (RING_SIZE // 4 - LINE_COST)
     for _ in range(4):
         log.append(1, "stdout", text)
     assert (0, [1, 2, 3, 4]) == (log.dropped, [line.sequence for line in log.lines()])
@@ -38,7 +38,7 @@ def test_the_oldest_lines_go_when_the_ring_is_full() -> None:
 def test_a_line_larger_than_the_ring_is_kept_alone() -> None:
     log = UnitLog()
     log.append(1, "stdout", "small")
-    log.append(1, "my.logger", "x" * (RING_BYTES + 1))
+    log.append(1, "my.logger", "x" * (RING_SIZE + 1))
     assert (1, [2]) == (log.dropped, [line.sequence for line in log.lines()])
     log.append(1, "stdout", "next")
     assert (2, ["next"]) == (log.dropped, [line.text for line in log.lines()])
