@@ -33,15 +33,20 @@ class Registrations:
         """A worker stands for the unit."""
         return unit in self._present
 
-    async def put(self, unit: str, whereabouts: Whereabouts | None) -> None:
-        """Note a worker, or that it has gone."""
+    async def add(self, unit: str, whereabouts: Whereabouts) -> bool:
+        """Note a worker; False when another one stands for the unit."""
         async with self._changed:
-            gone = self._present.pop(unit, None)
-            if gone is not None and gone.left is not None and not gone.left.done():
-                gone.left.set_result(None)
-            if whereabouts is not None:
-                self._present[unit] = whereabouts
+            if unit in self._present:
+                return False
+            self._present[unit] = whereabouts
             self._changed.notify_all()
+            return True
+
+    def remove(self, unit: str) -> None:
+        """Note that the worker has gone."""
+        gone = self._present.pop(unit, None)
+        if gone is not None and gone.left is not None and not gone.left.done():
+            gone.left.set_result(None)
 
 
 @implements(Registry)
@@ -58,24 +63,21 @@ class RegistryService:
     async def register(self, request: RegisterRequest) -> AsyncGenerator[RegisterResponse, None]:
         """Hold a registration for as long as its stream lasts."""
         reason = await self._objection(request)
+        left: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        # Another one may have come while this one was being asked who it is.
+        if not reason and not await self._registrations.add(
+            request.unit, _whereabouts(request, left)
+        ):
+            reason = _taken(request.unit)
         if reason:
             log.warning("registration of %s refused: %s", request.address, reason)
             yield RegisterResponse(accepted=False, reason=reason)
             return
-        left: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        whereabouts = Whereabouts(
-            address=Address.parse(request.address),
-            token=request.token,
-            instance=request.instance,
-            left=left,
-        )
-        await self._registrations.put(request.unit, whereabouts)
         try:
             yield RegisterResponse(accepted=True)
             await asyncio.shield(left)
         finally:
-            if not left.done():
-                await asyncio.shield(self._registrations.put(request.unit, None))
+            self._registrations.remove(request.unit)
 
     async def _objection(self, request: RegisterRequest) -> str:
         unit = self._units.get(request.unit)
@@ -85,7 +87,7 @@ class RegistryService:
                 f"write [units.{request.unit or 'NAME'}] with register = true"
             )
         if self._registrations.present(request.unit):
-            return f"unit {request.unit!r} has a registered worker already"
+            return _taken(request.unit)
         try:
             address = Address.parse(request.address)
         except AddressError as error:
@@ -102,3 +104,16 @@ class RegistryService:
         finally:
             await connection.close()
         return ""
+
+
+def _whereabouts(request: RegisterRequest, left: "asyncio.Future[None]") -> Whereabouts:
+    return Whereabouts(
+        address=Address.parse(request.address),
+        token=request.token,
+        instance=request.instance,
+        left=left,
+    )
+
+
+def _taken(unit: str) -> str:
+    return f"unit {unit!r} has a registered worker already"

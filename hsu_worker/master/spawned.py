@@ -166,12 +166,14 @@ class Spawned(Worker):
             while True:
                 self._progress.clear()
                 moved = asyncio.ensure_future(self._progress.wait())
-                done, _ = await asyncio.wait(
-                    (task, exited, moved),
-                    timeout=self.unit.stall,
-                    return_when=asyncio.FIRST_COMPLETED,
-                )
-                moved.cancel()
+                try:
+                    done, _ = await asyncio.wait(
+                        (task, exited, moved),
+                        timeout=self.unit.stall,
+                        return_when=asyncio.FIRST_COMPLETED,
+                    )
+                finally:
+                    moved.cancel()
                 if task in done and _is_broken(task.exception()):
                     # A broken connection is mostly a process that ended: its exit says more.
                     await asyncio.wait((exited,), timeout=PIPE_BOUND)
