@@ -57,6 +57,14 @@ test: $(INSTALLED)  ## Run all tests on the newest dependencies
 test-min: .venv-min/.installed  ## Run all tests on the oldest dependencies that are allowed
 	.venv-min/bin/python -m pytest $(ARGS)
 
+.PHONY: bench
+bench: $(INSTALLED)  ## Measure the master; ARGS="--full --out bench/results/latest.json" for the docs
+	$(BIN)/python -m bench $(ARGS)
+
+.PHONY: chaos
+chaos: $(INSTALLED)  ## Attack a master for ten minutes; ARGS="--seconds 60 --seed 1"
+	$(BIN)/python -m tests.master.chaos $(ARGS)
+
 .PHONY: lint
 lint: $(INSTALLED) types  ## Check format, rules, types, contracts and shell
 	$(BIN)/ruff format --check .
@@ -65,7 +73,7 @@ lint: $(INSTALLED) types  ## Check format, rules, types, contracts and shell
 	$(BIN)/buf format --diff --exit-code
 	bash -n .ci/run
 	$(MAKE) --dry-run --always-make --no-print-directory \
-		help demo test test-min gen-all check-gen breaking clean | bash -n
+		help demo test test-min bench chaos gen-all check-gen breaking clean | bash -n
 
 .PHONY: types
 types: $(INSTALLED)  ## Run both type checkers

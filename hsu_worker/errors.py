@@ -212,6 +212,14 @@ class ConfigError(HsuError):
     """A configuration that can't be used. The message lists every mistake."""
 
 
+class UnknownUnit(ConfigError):
+    """A unit that the master has not. The message names those that it has."""
+
+
+class NoMaster(HsuError):
+    """No running master was found, or several, or it doesn't let us in. The message shows the cure."""
+
+
 class CodegenError(HsuError):
     """A `.proto` that doesn't compile, or from which no Python can be made."""
 

@@ -60,6 +60,19 @@ def refuse_blocking(what: str) -> None:
     )
 
 
+def check_interface(given: object) -> None:
+    """Whoever passes a client class, a name or a message is told what to pass.
+
+    Raises:
+        TypeError: It is no interface.
+    """
+    if not isinstance(given, Interface):
+        name = getattr(given, "__name__", repr(given))
+        raise TypeError(
+            f"{name} is no interface; pass the one that `hsu-worker gen` made, such as InterfaceA"
+        )
+
+
 def snake_case(name: str) -> str:
     """The Python name of a method: `StreamSummary` → `stream_summary`, `GetHTTPInfo` → `get_http_info`."""
     out: list[str] = []

@@ -73,10 +73,18 @@ def _attribute(module: ModuleType, path: str) -> Any:
         except AttributeError:
             names = [other for other in dir(value) if not other.startswith("_")]
             near = difflib.get_close_matches(name, names, n=1)
-            hint = f"; did you mean {near[0]}?" if near else ""
+            served = ", ".join(
+                other for other in names if _can_be_served(inspect.getattr_static(value, other))
+            )
+            hint = f"; did you mean {near[0]}?" if near else f"; it has {served}" if served else ""
             raise LoadError(f"{where!r} has no attribute {name!r}{hint}") from None
         where += f"{'.' if i else ':'}{name}"
     return value
+
+
+def _can_be_served(value: Any) -> bool:
+    cls = value if isinstance(value, type) else type(value)
+    return isinstance(value, App) or bool(interfaces_of(cls))
 
 
 def _app(target: str, value: Any) -> App:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from hsu_worker.app import App
-from hsu_worker.interface import Interface
+from hsu_worker.interface import Interface, check_interface
 from hsu_worker.serving.logring import LogRing, RingHandler
 from hsu_worker.wire.address import Address
 from hsu_worker.wire.blocking import Portal
@@ -42,6 +42,7 @@ class RunningWorker:
 
     def client(self, interface: Interface[Any, ClientT, Any]) -> ClientT:
         """A typed client: `worker.client(InterfaceA).summarize(...)`; `Core` works, too."""
+        check_interface(interface)
         return interface.client(self.connection)
 
 
@@ -56,6 +57,7 @@ class BlockingWorker:
 
     def client(self, interface: Interface[Any, Any, ClientT]) -> ClientT:
         """A typed blocking client: `worker.client(InterfaceA).summarize(...)`."""
+        check_interface(interface)
         return interface.blocking_client(interface.client(self.connection), self._portal)
 
 

@@ -92,7 +92,17 @@ def test_an_error_of_ours_is_told_without_a_traceback(
     monkeypatch.setattr(type(main), "get_command", lambda *_: failing)
     result = run("gen")
     assert result.exit_code == exit_code
-    assert result.stderr == f"Error: {error}\n"
+    assert result.stderr == f"Error: {error.args[0]}\n"
+
+
+@pytest.mark.parametrize(
+    ("word", "hint"),
+    [("serv", " Did you mean 'serve'?"), ("lst", " Did you mean 'list'?"), ("q", "")],
+)
+def test_a_command_that_is_not_there_is_told_with_the_nearest_one(word: str, hint: str) -> None:
+    result = run(word)
+    assert 2 == result.exit_code
+    assert result.stderr.endswith(f"Error: No such command '{word}'.{hint}\n")
 
 
 def test_gen_tells_what_it_wrote_and_raises_the_floor(proto: str) -> None:

@@ -1,8 +1,10 @@
 """Every block of every page runs, and every link leads somewhere."""
 
+import os
 import re
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -29,15 +31,18 @@ def anchors(page: Path) -> set[str]:
 
 
 def run(page: Path, folder: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-W", "error", ROOT / "tests" / "page.py", page],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        cwd=folder,
-        check=False,
-    )
+    # Where the page's commands look for a running master, there is no other one.
+    with tempfile.TemporaryDirectory(prefix="hsu-t-") as runtime:
+        return subprocess.run(
+            [sys.executable, "-W", "error", ROOT / "tests" / "page.py", page],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            cwd=folder,
+            env={**os.environ, "XDG_RUNTIME_DIR": runtime},
+            check=False,
+        )
 
 
 @pytest.mark.timeout(300)

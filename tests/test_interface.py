@@ -11,7 +11,13 @@ from google.protobuf.text_format import Parse
 
 from hsu_worker.gen.hsu_a import InterfaceA, SummarizeRequest, SummaryChunk
 from hsu_worker.gen.hsu_core import Core
-from hsu_worker.interface import Requests, fingerprint, refuse_blocking, snake_case
+from hsu_worker.interface import (
+    Requests,
+    check_interface,
+    fingerprint,
+    refuse_blocking,
+    snake_case,
+)
 
 #: A file with all that a fingerprint looks at, as descriptor.proto writes it.
 FILE = """
@@ -201,3 +207,13 @@ async def test_requests_are_their_own_iterators() -> None:
 
     assert [request async for request in Two()] == [1, 2]
     assert list(Two()) == [1, 2]
+
+
+@pytest.mark.parametrize(("given", "shown"), [("geo", "'geo'"), (int, "int")])
+def test_whoever_passes_no_interface_is_told_what_to_pass(given: object, shown: str) -> None:
+    with pytest.raises(TypeError) as caught:
+        check_interface(given)
+    assert (
+        f"{shown} is no interface; pass the one that `hsu-worker gen` made, such as InterfaceA"
+    ) == str(caught.value)
+    check_interface(InterfaceA)

@@ -154,7 +154,7 @@ def test_an_attribute_that_is_not_there_is_told_with_its_neighbours(write: Write
         "mysvc:Sumarizer"
     )
     assert "'mysvc' has no attribute 'ap'; did you mean app?" == refused("mysvc:ap")
-    assert "'mysvc' has no attribute 'zzz'" == refused("mysvc:zzz")
+    assert "'mysvc' has no attribute 'zzz'; it has Summarizer, app" == refused("mysvc:zzz")
 
 
 def test_a_dotted_attribute_is_followed_and_its_missing_part_named(write: Write) -> None:

@@ -10,6 +10,7 @@ HSU_GEN_PROTOC. The command's name keeps these apart from a launched worker's ow
 
 import importlib
 import pkgutil
+from difflib import get_close_matches
 from enum import IntEnum
 
 import click
@@ -21,6 +22,7 @@ from hsu_worker.errors import (
     InterfaceMismatch,
     LaunchError,
     LoadError,
+    RpcError,
     StartError,
 )
 
@@ -53,7 +55,9 @@ class _Failed(click.ClickException):
     exit_code = ExitCode.FAILED
 
 
-class _NotStarted(click.ClickException):
+class NotStarted(click.ClickException):
+    """As `_Failed`, for what has served nothing."""
+
     exit_code = ExitCode.NOT_STARTED
 
 
@@ -71,12 +75,28 @@ class _Commands(click.Group):
         assert isinstance(command, click.Command)
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            near = get_close_matches(args[0], self.list_commands(ctx), n=1)
+            if not near:
+                raise
+            raise click.UsageError(f"{error.message} Did you mean {near[0]!r}?", ctx) from None
+
     def invoke(self, ctx: click.Context) -> object:
         try:
             return super().invoke(ctx)
         except HsuError as error:
-            shown = _NotStarted if isinstance(error, _NOTHING_SERVED) else _Failed
-            raise shown(str(error)) from error
+            shown = NotStarted if isinstance(error, _NOTHING_SERVED) else _Failed
+            raise shown(said(error)) from error
+
+
+def said(error: BaseException) -> str:
+    """What an error says to a person, who needs no status code beside it."""
+    return (isinstance(error, RpcError) and error.message) or str(error)
 
 
 @click.command(

@@ -18,7 +18,7 @@ import click
     "--token-file",
     metavar="FILE",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Let in only who presents the token that this file holds.",
+    help="Let in only who presents the token in this file, which only you can open (mode 0600).",
 )
 @click.option(
     "--insecure-remote",
@@ -84,6 +84,8 @@ def command(
         end_process(run_launched(app, variables))
     if (register is None) != (unit is None):
         raise click.UsageError("--register and --unit go together")
+    if register is None and master_token_file is not None:
+        raise click.UsageError("--master-token-file goes with --register and --unit")
     options = Serving(
         listen=Address.parse(listen),
         token=_token(token_file),
@@ -100,7 +102,9 @@ def command(
 def _token(file: Path | None) -> str:
     if file is None:
         return ""
-    token = file.read_text().strip()
-    if not token or not token.isascii() or not token.isprintable():
-        raise click.UsageError(f"{file} holds no token: one line of printable ASCII is needed")
+    from hsu_worker.master.secret_file import read_token
+
+    token = read_token(file)
+    if not token.isascii() or not token.isprintable() or " " in token:
+        raise click.UsageError(f"{file} holds no token: printable ASCII without spaces is needed")
     return token

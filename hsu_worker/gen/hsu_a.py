@@ -45,7 +45,7 @@ __all__ = [
 
 class InterfaceAHandlers(_Protocol):
     """Picks the sentences that say most of what a text says (TextRank: a sentence is as important as
-    the sentences that share words with it). An interface is called what the reader calls it.
+    the sentences that share words with it).
 
     What a class marked with `@implements(InterfaceA)` has to have.
     """
@@ -56,10 +56,7 @@ class InterfaceAHandlers(_Protocol):
 
     @_abstractmethod
     def stream_summary(self, request: SummarizeRequest, /) -> _ReplyStream[SummaryChunk]:
-        """The best sentences one by one, best first, each as soon as its place is certain.
-        Both methods take the same request on purpose: it is the same question, answered in one piece
-        or in several.
-        """
+        """The best sentences one by one, best first, each as soon as its place is certain."""
 
 
 _InterfaceAT = _TypeVar("_InterfaceAT", bound=InterfaceAHandlers)
@@ -73,7 +70,7 @@ class InterfaceAClient(_Client):
     """Calls hsu.a.v1.InterfaceA.
 
     Picks the sentences that say most of what a text says (TextRank: a sentence is as important as
-    the sentences that share words with it). An interface is called what the reader calls it.
+    the sentences that share words with it).
     """
 
     def summarize(
@@ -95,10 +92,7 @@ class InterfaceAClient(_Client):
         timeout: float | None = None,
         metadata: _Metadata = (),
     ) -> _AsyncGenerator[SummaryChunk, None]:
-        """The best sentences one by one, best first, each as soon as its place is certain.
-        Both methods take the same request on purpose: it is the same question, answered in one piece
-        or in several.
-        """
+        """The best sentences one by one, best first, each as soon as its place is certain."""
         return self._unary_stream(InterfaceA.methods["stream_summary"], request, timeout, metadata)
 
 
@@ -106,7 +100,7 @@ class BlockingInterfaceAClient(_BlockingClient):
     """Calls hsu.a.v1.InterfaceA, for programs without an event loop.
 
     Picks the sentences that say most of what a text says (TextRank: a sentence is as important as
-    the sentences that share words with it). An interface is called what the reader calls it.
+    the sentences that share words with it).
     """
 
     _client: InterfaceAClient
@@ -130,10 +124,7 @@ class BlockingInterfaceAClient(_BlockingClient):
         timeout: float | None = None,
         metadata: _Metadata = (),
     ) -> _Iterator[SummaryChunk]:
-        """The best sentences one by one, best first, each as soon as its place is certain.
-        Both methods take the same request on purpose: it is the same question, answered in one piece
-        or in several.
-        """
+        """The best sentences one by one, best first, each as soon as its place is certain."""
         return self._iterate(
             self._client.stream_summary(request, timeout=timeout, metadata=metadata)
         )
@@ -145,5 +136,5 @@ InterfaceA: _Final = _Interface[_ImplementsInterfaceA, InterfaceAClient, Blockin
     blocking_client=BlockingInterfaceAClient,
 )
 """Picks the sentences that say most of what a text says (TextRank: a sentence is as important as
-the sentences that share words with it). An interface is called what the reader calls it.
+the sentences that share words with it).
 """

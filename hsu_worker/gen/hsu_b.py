@@ -57,7 +57,6 @@ __all__ = [
 
 class InterfaceBHandlers(_Protocol):
     """Keeps documents on disk and finds them by their words (full text, ranked by BM25).
-    The name is what the reader calls it.
 
     What a class marked with `@implements(InterfaceB)` has to have.
     """
@@ -88,7 +87,6 @@ class InterfaceBClient(_Client):
     """Calls hsu.b.v1.InterfaceB.
 
     Keeps documents on disk and finds them by their words (full text, ranked by BM25).
-    The name is what the reader calls it.
     """
 
     def ingest(
@@ -121,7 +119,6 @@ class BlockingInterfaceBClient(_BlockingClient):
     """Calls hsu.b.v1.InterfaceB, for programs without an event loop.
 
     Keeps documents on disk and finds them by their words (full text, ranked by BM25).
-    The name is what the reader calls it.
     """
 
     _client: InterfaceBClient
@@ -157,6 +154,4 @@ InterfaceB: _Final = _Interface[_ImplementsInterfaceB, InterfaceBClient, Blockin
     client=InterfaceBClient,
     blocking_client=BlockingInterfaceBClient,
 )
-"""Keeps documents on disk and finds them by their words (full text, ranked by BM25).
-The name is what the reader calls it.
-"""
+"""Keeps documents on disk and finds them by their words (full text, ranked by BM25)."""

@@ -119,7 +119,6 @@ __all__ = [
 
 class CoreHandlers(_Protocol):
     """The part of a worker that every worker has, whatever its own interfaces are.
-    The name is fixed by the contract; it is what workers in every language serve.
 
     What a class marked with `@implements(Core)` has to have.
     """
@@ -179,7 +178,6 @@ class CoreClient(_Client):
     """Calls hsu.core.v1.Core.
 
     The part of a worker that every worker has, whatever its own interfaces are.
-    The name is fixed by the contract; it is what workers in every language serve.
     """
 
     def ping(
@@ -259,7 +257,6 @@ class BlockingCoreClient(_BlockingClient):
     """Calls hsu.core.v1.Core, for programs without an event loop.
 
     The part of a worker that every worker has, whatever its own interfaces are.
-    The name is fixed by the contract; it is what workers in every language serve.
     """
 
     _client: CoreClient
@@ -342,14 +339,11 @@ Core: _Final = _Interface[_ImplementsCore, CoreClient, BlockingCoreClient](
     client=CoreClient,
     blocking_client=BlockingCoreClient,
 )
-"""The part of a worker that every worker has, whatever its own interfaces are.
-The name is fixed by the contract; it is what workers in every language serve.
-"""
+"""The part of a worker that every worker has, whatever its own interfaces are."""
 
 
 class RegistryHandlers(_Protocol):
     """Offered by a master, for workers that somebody else started.
-    Named by the contract, as Core.
 
     What a class marked with `@implements(Registry)` has to have.
     """
@@ -372,7 +366,6 @@ class RegistryClient(_Client):
     """Calls hsu.core.v1.Registry.
 
     Offered by a master, for workers that somebody else started.
-    Named by the contract, as Core.
     """
 
     def register(
@@ -388,7 +381,6 @@ class BlockingRegistryClient(_BlockingClient):
     """Calls hsu.core.v1.Registry, for programs without an event loop.
 
     Offered by a master, for workers that somebody else started.
-    Named by the contract, as Core.
     """
 
     _client: RegistryClient
@@ -407,6 +399,4 @@ Registry: _Final = _Interface[_ImplementsRegistry, RegistryClient, BlockingRegis
     client=RegistryClient,
     blocking_client=BlockingRegistryClient,
 )
-"""Offered by a master, for workers that somebody else started.
-Named by the contract, as Core.
-"""
+"""Offered by a master, for workers that somebody else started."""

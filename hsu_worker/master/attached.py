@@ -4,15 +4,19 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+import grpc
 import grpc.aio
 
-from hsu_worker.errors import HsuError
+from hsu_worker.errors import Dispatch, HsuError, Unauthenticated, Unavailable
 from hsu_worker.gen.hsu_core import State
-from hsu_worker.master.launcher import Worker, cancel
+from hsu_worker.master.launcher import Ending, Worker, cancel
 from hsu_worker.master.logs import UnitLog
 from hsu_worker.master.tables import UnitConfig
 from hsu_worker.wire.address import Address
 from hsu_worker.wire.connection import Connection
+
+#: How one does.
+_REGISTER = "start one with `hsu-worker serve MODULE:APP --register ADDRESS --unit NAME`"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,17 +49,21 @@ class Attached(Worker):
         super().__init__(unit, generation, unit_log, master_id=master_id)
         self._find = find
         self._left: asyncio.Future[None] | None = None
+        self._leaves = False
         self._follower: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Find it, shake hands, and start it unless it runs."""
         try:
+            if self.unit.register:
+                self.detail = f"no worker has registered as {self.unit.name!r}; {_REGISTER}"
             try:
                 async with asyncio.timeout(self.unit.stall):
                     found = await self._find()
             except TimeoutError:
                 raise self.failed(
-                    f"no worker has registered as {self.unit.name!r} for {self.unit.stall:g} s"
+                    f"no worker has registered as {self.unit.name!r} for {self.unit.stall:g} s; "
+                    f"{_REGISTER}"
                 ) from None
             self.detail = f"at {found.address}"
             self._left = found.left
@@ -66,34 +74,53 @@ class Attached(Worker):
                 keepalive=not found.address.is_unix,
             )
             self.connection = connection
-            await self.greet(connection, found.instance)
+            await self._meet(connection, found)
             assert self.handshake is not None
             instance = self.handshake.instance
             self._follower = asyncio.create_task(self.follow_log(connection, instance))
             if self.handshake.state != State.STATE_RUNNING:
                 async with asyncio.timeout(self.unit.start_timeout):
-                    await self.run_lifespans(connection, lambda _fraction, _text: None)
+                    await self.run_lifespans(connection)
         except TimeoutError:
             raise self.failed(f"not ready within {self.unit.start_timeout:g} s") from None
         except HsuError as error:
             raise self.explain(error) from error
 
-    async def stop(self) -> str:
+    async def _meet(self, connection: Connection, found: Whereabouts) -> None:
+        try:
+            await self.greet(connection, found.instance)
+        except Unavailable as error:
+            if error.dispatched is not Dispatch.NO:
+                raise
+            raise self.failed(
+                f"nobody listens at {found.address}; start the worker there, or correct `address`"
+            ) from error
+        except Unauthenticated as error:
+            raise self.failed(
+                f"the worker at {found.address} asks for another token; write it into a file of "
+                "mode 0600, and name that in `token_file`"
+            ) from error
+
+    async def stop(self, *, force: bool = False) -> Ending:
         """Let it go; the process stays."""
         await cancel(self._follower)
         if self.connection is not None:
-            # A worker on its way out still answers the calls that it has.
-            await self.connection.channel.close(self.unit.drain)
-        return "let go"
+            if self._leaves and not force:
+                # It still answers the calls that it has. Any other's have had their time.
+                await self.connection.channel.close(self.unit.drain)
+            await self.connection.close()
+        return Ending(text="let go", clean=True)
 
-    async def ended(self) -> str:
+    async def ended(self) -> Ending:
         """Wait for the end of the registration, or of the connection to it."""
         if self._left is not None:
             await asyncio.shield(self._left)
-            return "its registration ended"
+            self._leaves = True
+            return Ending(text="its registration ended", clean=True)
         assert self.connection is not None
         await _until_dead(self.connection)
-        return "the connection to it ended"
+        self._leaves = True
+        return Ending(text="the connection to it ended", clean=True)
 
 
 async def _until_dead(connection: Connection) -> None:
@@ -108,7 +135,14 @@ async def _until_dead(connection: Connection) -> None:
     try:
         async for _ in call:
             pass
-    except grpc.aio.AioRpcError:
-        return
+    except grpc.aio.AioRpcError as error:
+        if error.code() is grpc.StatusCode.UNIMPLEMENTED:
+            # A foreign worker may serve no health; whether it answers is seen by its Ping.
+            await asyncio.Event().wait()
+    except asyncio.CancelledError:
+        # grpc cancels the calls of a channel that is closed under them.
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
     finally:
         call.cancel()

@@ -1,16 +1,17 @@
 """The same master for programs without an event loop."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from hsu_worker.interface import Interface
 from hsu_worker.master.config import Config
+from hsu_worker.master.event import Event
 from hsu_worker.master.logs import LogLine
-from hsu_worker.master.master import Master, UnitStatus
-from hsu_worker.master.unit import Event
+from hsu_worker.master.master import Master
+from hsu_worker.master.unit_status import UnitStatus
 from hsu_worker.wire.blocking import Portal
 
 BlockingClientT = TypeVar("BlockingClientT")
@@ -62,17 +63,31 @@ class BlockingMaster:
         """A typed blocking client; otherwise as `Master.client`."""
         return interface.blocking_client(self._master.client(interface, unit=unit), self._portal)
 
-    def start(self, unit: str) -> None:
+    def start(self, unit: str) -> int:
         """As `Master.start`."""
-        self._portal.wait(self._master.start(unit))
+        return self._portal.wait(self._master.start(unit))
 
-    def stop(self, unit: str) -> None:
+    def stop(self, unit: str, *, hold: bool = False) -> None:
         """As `Master.stop`."""
-        self._portal.wait(self._master.stop(unit))
+        self._portal.wait(self._master.stop(unit, hold=hold))
+
+    def restart(self, unit: str) -> int:
+        """As `Master.restart`."""
+        return self._portal.wait(self._master.restart(unit))
+
+    def swap(
+        self, unit: str, *, app: str | None = None, command: Sequence[str] | None = None
+    ) -> int:
+        """As `Master.swap`."""
+        return self._portal.wait(self._master.swap(unit, app=app, command=command))
 
     def status(self) -> Mapping[str, UnitStatus]:
         """As `Master.status`."""
         return self._master.status()
+
+    def why(self, unit: str) -> list[Event]:
+        """As `Master.why`."""
+        return self._master.why(unit)
 
     def log(self, unit: str) -> list[LogLine]:
         """As `Master.log`."""

@@ -8,7 +8,7 @@ idle = "60s"
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hsu_worker.errors import ConfigError
@@ -29,6 +29,8 @@ class Config:
     folder: Path
     """Relative paths start here."""
     master: MasterConfig
+    file: Path | None = None
+    """Where it was read; None: it was no file."""
 
     @classmethod
     def from_file(cls, path: str | os.PathLike[str]) -> "Config":
@@ -44,7 +46,8 @@ class Config:
             raise ConfigError(f"{file}: {error.strerror}") from None
         except UnicodeDecodeError:
             raise ConfigError(f"{file}: not UTF-8") from None
-        return cls.from_text(text, folder=file.absolute().parent, name=str(file))
+        config = cls.from_text(text, folder=file.absolute().parent, name=str(file))
+        return replace(config, file=file.absolute())
 
     @classmethod
     def from_text(

@@ -24,6 +24,9 @@ def child_environment(unit: UnitConfig, environ: Mapping[str, str]) -> dict[str,
         for name, value in environ.items()
         if name in passed or name.startswith(_TELEMETRY)
     }
+    if unit.app is not None:
+        # What it prints shall be in its log when it is printed, not when a buffer is full.
+        child["PYTHONUNBUFFERED"] = "1"
     if unit.env_file is not None:
         child |= read_env_file(unit.env_file)
     return child | dict(unit.env)

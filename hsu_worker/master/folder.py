@@ -1,42 +1,115 @@
-"""The 0700 folder of one master, which only its own user can enter."""
+"""The 0700 folder of one master, which only its own user can enter: its socket, its token, and who
+it is.
+"""
 
+import json
 import os
 import shutil
 import stat
+import sys
 import tempfile
 from collections.abc import Generator
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Final
 
 from hsu_worker.errors import ConfigError
+from hsu_worker.master.process_stat import stat_fields
+
+#: What the name of a master's folder begins with.
+PREFIX: Final = "hsu-"
+SOCKET: Final = "master.sock"
+TOKEN: Final = "token"  # noqa: S105  its name
+_OWNER: Final = "master.json"
+
+# Annotated, so that type checkers read the code of both platforms.
+_LINUX: bool = sys.platform == "linux"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Owner:
+    """The master that a folder belongs to."""
+
+    pid: int
+    started: str
+    """The kernel's time of its start: a pid is given to others again."""
+    config: str
+    """The path of its `hsu.toml`; empty when it has none."""
+
+    @property
+    def lives(self) -> bool:
+        """Its process is there."""
+        return _started(self.pid) == self.started != ""
 
 
 @contextmanager
-def private_folder(parent: Path | None = None) -> Generator[Path, None, None]:
+def private_folder(
+    parent: Path | None = None, *, config: Path | None = None
+) -> Generator[Path, None, None]:
     """Make a folder for sockets and the token; remove it with all that is in it.
 
     Args:
         parent: Where to make it. None: the user's runtime directory, `$XDG_RUNTIME_DIR`, or
             `hsu-<uid>` in the temporary directory.
 
+        config: The master's `hsu.toml`, for whoever looks for it.
+
     Raises:
         ConfigError: The parent belongs to somebody else, or can't be made.
     """
-    if parent is None:
-        runtime = os.environ.get("XDG_RUNTIME_DIR", "")
-        temporary = Path(tempfile.gettempdir()) / f"hsu-{os.getuid()}"
-        parent = Path(runtime) if runtime and os.access(runtime, os.W_OK) else temporary
+    parent = parent or runtime_folder()
     try:
         parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        facts = parent.lstat()
     except OSError as error:
         raise ConfigError(f"runtime folder {parent}: {error.strerror}") from None
-    if not stat.S_ISDIR(facts.st_mode) or facts.st_uid != os.getuid():
+    if not is_own_folder(parent):
         raise ConfigError(
             f"runtime folder {parent}: it is not a folder of this user; set master.runtime_dir"
         )
-    folder = Path(tempfile.mkdtemp(prefix="hsu-", dir=parent))
+    folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
     try:
+        pid = os.getpid()
+        owner = Owner(pid=pid, started=_started(pid), config=str(config or ""))
+        (folder / _OWNER).write_text(json.dumps(asdict(owner)))
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def runtime_folder() -> Path:
+    """Where masters of this user make their folders."""
+    runtime = os.environ.get("XDG_RUNTIME_DIR", "")
+    temporary = Path(tempfile.gettempdir()) / f"hsu-{os.getuid()}"
+    return Path(runtime) if runtime and os.access(runtime, os.W_OK) else temporary
+
+
+def is_own_folder(path: Path) -> bool:
+    """It is a folder, no link to one, and belongs to this user."""
+    try:
+        facts = path.lstat()
+    except OSError:
+        return False
+    return stat.S_ISDIR(facts.st_mode) and facts.st_uid == os.getuid()
+
+
+def owner_of(folder: Path) -> Owner | None:
+    """The master of a folder; None while it has not written who it is."""
+    try:
+        return Owner(**json.loads((folder / _OWNER).read_text()))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def _started(pid: int) -> str:
+    """When the kernel started a process; empty when it has ended."""
+    if not _LINUX:
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return ""
+        except PermissionError:
+            pass
+        return "unknown"
+    fields = stat_fields(pid)
+    return "" if fields is None or fields[0] in "ZXx" else fields[19]

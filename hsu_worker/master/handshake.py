@@ -5,7 +5,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from hsu_worker.errors import HandshakeError
-from hsu_worker.gen.hsu_core import CoreClient, HandshakeRequest, HandshakeResponse, InterfaceInfo
+from hsu_worker.gen.hsu_core import (
+    CoreClient,
+    HandshakeRequest,
+    HandshakeResponse,
+    InterfaceInfo,
+    MethodInfo,
+)
 from hsu_worker.interface import AnyInterface
 from hsu_worker.wire.announce import CONTRACT_VERSION
 from hsu_worker.wire.connection import Connection
@@ -46,7 +52,7 @@ async def shake_hands(
     if answer.contract_version != CONTRACT_VERSION:
         problems.append(
             f"it speaks version {answer.contract_version} of the launch contract, "
-            f"this master version {CONTRACT_VERSION}"
+            f"this master version {CONTRACT_VERSION}; update the older one"
         )
     if expected.instance and answer.instance != expected.instance:
         problems.append(f"it is instance {answer.instance!r}, not {expected.instance!r}")
@@ -94,13 +100,43 @@ def check_compatible(
                 )
     differs = bool(info.fingerprint) and info.fingerprint != interface.fingerprint
     if not problems and differs:
-        text = f"the fingerprints of {interface.name} differ: fields were changed on one side"
+        text = f"the fingerprints of {interface.name} differ: one side has other methods or fields"
         if strict:
             problems.append(text)
         else:
             log.warning("unit %r: %s", unit, text)
     if problems:
         raise HandshakeError(f"unit {unit!r}, interface {interface.name}: " + "; ".join(problems))
+
+
+def check_replaces(old: HandshakeResponse | None, new: HandshakeResponse) -> None:
+    """Whether a worker can take another one's place: it offers each method that the other has.
+
+    Raises:
+        HandshakeError: It can't; the message lists what it lacks.
+    """
+    offered = {
+        (info.name, method.name): _shape(method)
+        for info in new.interfaces
+        for method in info.methods
+    }
+    problems = []
+    for info in old.interfaces if old is not None else ():
+        for method in info.methods:
+            shape = offered.get((info.name, method.name))
+            path = f"{info.name}/{method.name}"
+            if shape is None:
+                problems.append(f"{path} is missing")
+            elif shape != _shape(method):
+                problems.append(f"{path} is {shape}, it was {_shape(method)}")
+    if problems:
+        raise HandshakeError("it can't take the place of the old one: " + "; ".join(problems))
+
+
+def _shape(method: MethodInfo) -> str:
+    requests = "stream " if method.client_streaming else ""
+    responses = "stream " if method.server_streaming else ""
+    return f"({requests}{method.input}) returns ({responses}{method.output})"
 
 
 def _stream(streaming: bool) -> str:

@@ -5,7 +5,11 @@ It starts commands for the master, each in a session of its own, reports how the
 when the master is gone. It is run as a script (`python -I -S keeper.py`), is single-threaded, and imports
 nothing but the standard library. Descriptor 0 is its socket to the master.
 
-A frame on the socket is a length (4 bytes), a number of descriptors (1 byte) and that much JSON.
+A frame on the socket is a length (4 bytes) and that much JSON; descriptors come with its first byte.
+
+Whatever descends from a keeper carries the marks of the keepers above it in HSU_KEEPER_ID, outermost first:
+of each keeper its id, then the number of the command. All keepers of one master have the same id, so that one
+can take over what another, which was killed, has started.
 """
 
 import contextlib
@@ -19,12 +23,11 @@ import struct
 import subprocess
 import sys
 import time
-from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
-HEADER = struct.Struct("!IB")
+HEADER = struct.Struct("!I")
 GRACE = 0.7
 """Seconds between SIGTERM and SIGKILL once the master is gone."""
 POLL = 0.02
@@ -36,11 +39,14 @@ GIVE_UP = 3.0
 """Seconds after the last SIGKILL in which the kernel has to end the rest."""
 MARK = "HSU_KEEPER_ID"
 PR_SET_CHILD_SUBREAPER = 36
+VANISHED = (FileNotFoundError, ProcessLookupError, PermissionError)
+"""What reading about a process raises if it has ended, or is nobody's business."""
 # Annotated, so that type checkers read the code of both platforms.
 LINUX: bool = sys.platform == "linux"
 
 
-class ProcessLine(NamedTuple):
+@dataclass
+class ProcessLine:
     """What `/proc/<pid>/stat` tells."""
 
     pid: int
@@ -48,26 +54,60 @@ class ProcessLine(NamedTuple):
     parent: int
     group: int
     session: int
+    start: int
+    """When it started, in the kernel's ticks: with the pid, it names one process for ever."""
+    seen_marks: list[str] | None = None
+
+    def marks(self) -> list[str]:
+        """Its marks, which are read once: many units may ask."""
+        if self.seen_marks is None:
+            self.seen_marks = marks(self.pid)
+        return self.seen_marks
 
 
 def process_line(pid: int) -> ProcessLine | None:
+    """
+    None if there is no such process.
+
+    Raises:
+        OSError: It can't be read now, which says nothing about the process.
+    """
     try:
         with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
             fields = file.read().rpartition(")")[2].split()
-        return ProcessLine(
-            pid, fields[0] not in "ZXx", int(fields[1]), int(fields[2]), int(fields[3])
-        )
-    except (OSError, ValueError, IndexError):
+    except VANISHED:
         return None
+    if len(fields) < 20:
+        return None
+    parent, group, session, start = (int(fields[index]) for index in (1, 2, 3, 19))
+    return ProcessLine(pid, fields[0] not in "ZXx", parent, group, session, start)
 
 
 def live_processes() -> list[ProcessLine]:
+    """
+    All of them; none where there is no /proc.
+
+    Raises:
+        OSError: They can't be read now.
+    """
     try:
         names = os.listdir("/proc")
-    except OSError:
+    except FileNotFoundError:
         return []
     lines = (process_line(int(name)) for name in names if name.isdigit())
     return [line for line in lines if line is not None and line.live]
+
+
+def marks(pid: int) -> list[str]:
+    """The marks in the environment of a process, each between slashes; mostly one, or none."""
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as file:
+            variables = file.read().split(b"\0")
+    except VANISHED:
+        return []
+    prefix = f"{MARK}=".encode()
+    own = (v[len(prefix) :] for v in variables if v.startswith(prefix))
+    return [f"/{value.decode(errors='replace')}/" for value in own]
 
 
 @dataclass
@@ -76,149 +116,196 @@ class Unit:
 
     id: int
     pid: int
+    """0 where a dead keeper could not tell whether there is one."""
     mark: str
+    start: int = 0
     running: bool = True
     killing: bool = False
+    inherited: bool = False
+    """Started by a keeper that is dead: neither its leader nor its orphans come to this one."""
+    handle: int = -1
+    """A pidfd of an inherited leader; -1 where the kernel has none."""
+
+    def leads(self) -> bool:
+        """Whether the leader still lives, and so the pid is its own."""
+        if not self.inherited or not self.running:
+            return self.running
+        if self.handle >= 0:
+            watch = select.poll()
+            watch.register(self.handle, select.POLLIN)
+            return not watch.poll(0)
+        line = process_line(self.pid)
+        return line is not None and line.live and line.start == self.start
 
     def members(self, processes: Iterable[ProcessLine]) -> list[ProcessLine]:
         """The live processes of its group and session."""
+        if not self.pid:
+            return []
         if LINUX:
-            return [line for line in processes if self.pid in (line.group, line.session)]
+            found = [line for line in processes if self.pid in (line.group, line.session)]
+            # Once its pid may be somebody else's, a mark has to prove whose group it is.
+            proven = not self.inherited or self.leads() or any(self.owns(line) for line in found)
+            return found if proven else []
         try:
             os.killpg(self.pid, 0)
         except OSError:
             return []
-        return [ProcessLine(self.pid, True, os.getpid(), self.pid, self.pid)]
+        return [ProcessLine(self.pid, True, os.getpid(), self.pid, self.pid, 0)]
 
-    def owns(self, pid: int) -> bool:
-        """Whether a process that left the group still carries the unit's mark in its environment."""
-        try:
-            with open(f"/proc/{pid}/environ", "rb") as file:
-                variables = file.read().split(b"\0")
-        except OSError:
-            return False
-        prefix = f"{MARK}=".encode()
-        own = self.mark.encode()
-        return any(v.startswith(prefix) and own in v[len(prefix) :].split(b"/") for v in variables)
+    def owns(self, line: ProcessLine) -> bool:
+        """Whether a process carries the unit's mark in its environment."""
+        own = f"/{self.mark}/"
+        # Until its exec, a process looks like the keeper that made it.
+        keeper = None if self.pid else f"/{self.mark.partition('/')[0]}/"
+        return any(own in mark or (keeper and mark.endswith(keeper)) for mark in line.marks())
 
     def signal(self, number: int, processes: Iterable[ProcessLine]) -> None:
         members = self.members(processes)
         # A pid is free for others once its leader is reaped and its group is empty.
-        if self.running or members:
+        if self.leads() or members:
             with contextlib.suppress(OSError):
                 os.killpg(self.pid, number)
         for member in members:
-            now = process_line(member.pid) if member.group != self.pid else None
-            if now is not None and now.live and now.session == self.pid:
-                with contextlib.suppress(OSError):
+            if member.group == self.pid:
+                continue
+            with contextlib.suppress(OSError):
+                now = process_line(member.pid)
+                if now is not None and now.live and now.session == self.pid:
                     os.kill(member.pid, number)
 
 
 class Keeper:
     """The loop: requests, ends of children, and the end of the master."""
 
-    def __init__(self, master: socket.socket, wakeup: int) -> None:
+    def __init__(self, master: socket.socket, wakeup: int, path: str) -> None:
         self._master = master
         self._wakeup = wakeup
+        self._path = path
+        self._id = path.rpartition("/")[2]
         self._input = bytearray()
-        self._descriptors: deque[int] = deque()
+        self._descriptors: list[int] = []
         self._output = bytearray()
         self._units: dict[int, Unit] = {}
-        self._connected = True
-        self._leaving = False
         self._kill_at: float | None = None
+        """Set when the master is gone."""
         self._quick_until = 0.0
-        self._secret = os.urandom(8).hex()
 
     def run(self) -> None:
         while not self._finished():
-            reads: list[Any] = [self._wakeup]
-            writes: list[Any] = []
-            if self._connected:
-                reads.append(self._master)
-                if self._output:
-                    writes.append(self._master)
-            readable, _, _ = select.select(reads, writes, [], self._timeout())
-            if self._wakeup in readable:
+            ready = self._wait()
+            if self._wakeup in ready:
                 with contextlib.suppress(BlockingIOError):
                     os.read(self._wakeup, 4096)
             self._reap()
-            self._sweep()
-            if self._master in readable:
-                self._receive()
-            if self._connected:
+            # What can't be read now says nothing: the next turn looks again.
+            with contextlib.suppress(OSError):
+                self._watch()
+                self._sweep()
+            if self._kill_at is None and ready.get(self._master.fileno(), 0) & ~select.POLLOUT:
+                while self._receive():
+                    pass
+            if self._kill_at is None:
                 self._flush()
+
+    def _wait(self) -> dict[int, int]:
+        events = select.poll()
+        events.register(self._wakeup, select.POLLIN)
+        if self._kill_at is None:
+            writing = select.POLLOUT if self._output else 0
+            events.register(self._master, select.POLLIN | writing)
+        for unit in self._units.values():
+            if unit.handle >= 0:
+                events.register(unit.handle, select.POLLIN)
+        timeout = self._timeout()
+        return dict(events.poll(None if timeout is None else timeout * 1000))
 
     def _timeout(self) -> float | None:
         now = time.monotonic()
-        if (self._leaving or not self._connected) and not self._units:
+        units = self._units.values()
+        if self._kill_at is not None and not units:
             return POLL
-        if any(unit.killing or not unit.running for unit in self._units.values()):
+        if any(unit.killing or not unit.running for unit in units):
             return POLL if now < self._quick_until else SLOW_POLL
         if self._kill_at is not None:
             return POLL if now >= self._kill_at else self._kill_at - now
+        if any(unit.inherited and unit.handle < 0 for unit in units):
+            return SLOW_POLL
         return None
 
     def _hurry(self) -> None:
         self._quick_until = time.monotonic() + SLOW_AFTER
 
     def _finished(self) -> bool:
-        if self._kill_at is not None:
-            now = time.monotonic()
-            if now >= self._kill_at + GIVE_UP:
-                return True
+        if self._kill_at is None:
+            return False
+        now = time.monotonic()
+        if now >= self._kill_at + GIVE_UP:
+            return True
+        try:
             if now >= self._kill_at:
                 self._hurry()
                 for unit in self._units.values():
                     unit.killing = True
                 self._sweep()
-        if self._units or not (self._leaving or self._kill_at is not None):
+            if self._units:
+                return False
+            # Nobody is left who could miss them: descendants that no unit knows end here.
+            rest = list(self._escaped(live_processes()))
+            self._kill_each(rest)
+        except OSError:
             return False
-        # Nobody is left who could miss them: descendants without a mark end here.
-        rest = list(self._escaped(live_processes()))
-        self._kill_each(rest)
         return not rest
 
     # Requests
 
-    def _receive(self) -> None:
-        try:
-            data, descriptors, _, _ = socket.recv_fds(self._master, 1 << 16, 16)
-        except (BlockingIOError, InterruptedError):
-            return
-        except OSError:
-            data, descriptors = b"", []
-        self._descriptors.extend(descriptors)
-        if not data:
-            self._disconnected()
-            return
-        self._input += data
-        while len(self._input) >= HEADER.size:
-            length, count = HEADER.unpack_from(self._input)
-            if len(self._input) < HEADER.size + length:
-                return
-            body = bytes(self._input[HEADER.size : HEADER.size + length])
-            del self._input[: HEADER.size + length]
-            taken = [self._descriptors.popleft() for _ in range(min(count, len(self._descriptors)))]
+    def _receive(self) -> bool:
+        """Handle one request; False if none is complete."""
+        # Never more than its frame is read: what comes with it is then its own.
+        while lacking := self._lacking():
             try:
-                self._handle(json.loads(body), taken)
-            except Exception:
-                # Whatever a request holds, the processes of the others must not end with it.
-                self._send({"event": "refused", "error": "the request is malformed"})
-            finally:
-                for descriptor in taken:
-                    os.close(descriptor)
+                data, descriptors, _, _ = socket.recv_fds(self._master, min(lacking, 1 << 16), 16)
+            except (BlockingIOError, InterruptedError):
+                return False
+            except OSError:
+                data, descriptors = b"", []
+            self._descriptors += descriptors
+            if not data:
+                self._disconnected()
+                return False
+            self._input += data
+        body = bytes(self._input[HEADER.size :])
+        taken = self._descriptors
+        self._input.clear()
+        self._descriptors = []
+        request = None
+        try:
+            request = json.loads(body)
+            self._handle(request, taken)
+        except Exception:
+            # Whatever a request holds, the processes of the others must not end with it.
+            refused: dict[str, object] = {"event": "refused", "error": "the request is malformed"}
+            number = request.get("id") if isinstance(request, dict) else None
+            self._send(refused | {"id": number} if isinstance(number, int) else refused)
+        finally:
+            for descriptor in taken:
+                os.close(descriptor)
+        return True
+
+    def _lacking(self) -> int:
+        """The number of bytes that the frame still lacks."""
+        if len(self._input) < HEADER.size:
+            return HEADER.size - len(self._input)
+        (length,) = HEADER.unpack_from(self._input)
+        return int(HEADER.size + length - len(self._input))
 
     def _disconnected(self) -> None:
-        self._connected = False
-        self._master.close()
-        while self._descriptors:
-            os.close(self._descriptors.popleft())
-        processes = live_processes()
-        for unit in self._units.values():
-            unit.signal(signal.SIGTERM, processes)
         self._kill_at = time.monotonic() + GRACE
         self._hurry()
+        self._master.close()
+        for descriptor in self._descriptors:
+            os.close(descriptor)
+        self._descriptors = []
+        self._pass_on(signal.SIGTERM, list(self._units.values()))
 
     def _handle(self, request: Any, descriptors: list[int]) -> None:
         match request["op"]:
@@ -226,10 +313,9 @@ class Keeper:
                 self._spawn(request, descriptors)
             case "signal":
                 self._signal(int(request["id"]), int(request["signal"]))
-            case "kill-group":
-                self._signal(int(request["id"]), signal.SIGKILL)
-            case "leave":
-                self._leaving = True
+            case "take-over":
+                for told in request["units"]:
+                    self._inherit(told)
             case _:
                 raise ValueError
 
@@ -248,12 +334,9 @@ class Keeper:
             error = os.strerror(errno.ENOENT)
             self._send(failed | {"about": "cwd", "errno": errno.ENOENT, "error": error})
             return
-        unit = Unit(number, 0, f"{number}-{self._secret}")
-        # A keeper may run below another one, which has to find its own mark as well.
-        outer = os.environ.get(MARK)
         try:
             environment = {str(name): str(value) for name, value in request["env"].items()}
-            environment[MARK] = f"{outer}/{unit.mark}" if outer else unit.mark
+            environment[MARK] = f"{self._path}/{number}"
             if announce:
                 environment["HSU_ANNOUNCE_FD"] = str(descriptors[3])
             process = subprocess.Popen(
@@ -280,19 +363,70 @@ class Keeper:
         except (ValueError, TypeError, IndexError, KeyError, AttributeError) as error:
             self._send(failed | {"errno": errno.EINVAL, "error": str(error)})
             return
-        unit.pid = process.pid
         # Only the loop reaps: a Popen that is told its end never waits.
         process.returncode = 0
-        self._units[number] = unit
-        self._send({"event": "spawned", "id": number, "pid": unit.pid})
+        unit = self._units[number] = Unit(number, process.pid, self._mark(number))
+        with contextlib.suppress(OSError):
+            line = process_line(unit.pid)
+            unit.start = line.start if line else 0
+        self._send({"event": "spawned", "id": number, "pid": unit.pid, "start": unit.start})
+
+    def _mark(self, number: int) -> str:
+        return f"{self._id}/{number}"
 
     def _signal(self, number: int, signum: int) -> None:
         unit = self._units.get(number)
-        if unit is None or signum not in signal.valid_signals():
+        if unit is None:
             return
-        unit.killing = unit.killing or signum == signal.SIGKILL
+        if signum in signal.valid_signals():
+            unit.killing = unit.killing or signum == signal.SIGKILL
+            self._hurry()
+            self._pass_on(signum, [unit])
+        self._send({"event": "signalled", "id": number, "signal": signum})
+
+    def _pass_on(self, signum: int, units: list[Unit]) -> None:
+        try:
+            processes = live_processes()
+        except OSError:
+            # Nobody can be looked for now: groups are reached, as far as they have a leader.
+            processes = []
+        for unit in units:
+            with contextlib.suppress(OSError):
+                unit.signal(signum, processes)
+
+    def _inherit(self, told: Any) -> None:
+        """Take over a unit of a dead keeper; of its processes, those that can be proved to be its own."""
+        number, pid, exited = int(told["id"]), int(told["pid"]), bool(told["exited"])
+        unit = Unit(number, pid, self._mark(number), int(told["start"]), inherited=True)
+        # What nobody waits for any more has to end.
+        unit.killing = not pid
+        try:
+            unit.running = bool(pid) and not exited and self._prove(unit)
+        except OSError as error:
+            # The master starts another one, which may be able to look.
+            sys.exit(f"the keeper can't take over: {error}")
+        self._units[number] = unit
         self._hurry()
-        unit.signal(signum, live_processes())
+        if pid and not exited and not unit.running:
+            self._report(unit, None, None, 0)
+        for signum in told["signals"]:
+            self._signal(number, int(signum))
+
+    def _prove(self, unit: Unit) -> bool:
+        """Whether the leader lives: pid, start and mark agree."""
+        # Opened before the look, it can't be the handle of a later process with this pid.
+        with contextlib.suppress(OSError):
+            unit.handle = os.pidfd_open(unit.pid)
+        line = process_line(unit.pid)
+        if line and line.live and line.start == unit.start and unit.owns(line):
+            return True
+        self._let_go(unit)
+        return False
+
+    def _let_go(self, unit: Unit) -> None:
+        if unit.handle >= 0:
+            os.close(unit.handle)
+            unit.handle = -1
 
     # Ends
 
@@ -304,23 +438,29 @@ class Keeper:
                 return
             if pid == 0:
                 return
+            code = os.waitstatus_to_exitcode(status)
             for unit in self._units.values():
-                if unit.running and unit.pid == pid:
+                if unit.running and not unit.inherited and unit.pid == pid:
                     unit.running = False
-                    self._report(unit, status, usage.ru_maxrss)
+                    self._report(
+                        unit,
+                        code if code >= 0 else None,
+                        -code if code < 0 else None,
+                        usage.ru_maxrss * 1024 if LINUX else usage.ru_maxrss,
+                    )
 
-    def _report(self, unit: Unit, status: int, maxrss: int) -> None:
+    def _watch(self) -> None:
+        """Notice the ends of inherited leaders: whose children they are learns how, and it isn't the keeper."""
+        for unit in self._units.values():
+            if unit.running and not unit.leads():
+                unit.running = False
+                self._let_go(unit)
+                self._report(unit, None, None, 0)
+
+    def _report(self, unit: Unit, code: int | None, signum: int | None, maxrss: int) -> None:
         self._hurry()
-        code = os.waitstatus_to_exitcode(status)
         self._send(
-            {
-                "event": "exited",
-                "id": unit.id,
-                "code": code if code >= 0 else None,
-                "signal": -code if code < 0 else None,
-                "maxrss": maxrss * 1024 if LINUX else maxrss,
-                "members": len(unit.members(live_processes())),
-            }
+            {"event": "exited", "id": unit.id, "code": code, "signal": signum, "maxrss": maxrss}
         )
 
     def _sweep(self) -> None:
@@ -329,12 +469,14 @@ class Keeper:
         if not units:
             return
         processes = live_processes()
+        again = None
         for unit in units:
             if unit.killing:
                 unit.signal(signal.SIGKILL, processes)
             # While one list is read, a process may move between its lines: the second can't miss it.
             if not unit.running and not self._left(unit, processes):
-                if not self._left(unit, live_processes()):
+                again = live_processes() if again is None else again
+                if not self._left(unit, again):
                     del self._units[unit.id]
                     self._send({"event": "gone", "id": unit.id})
             elif unit.killing:
@@ -351,21 +493,30 @@ class Keeper:
     def _escaped(
         self, processes: Iterable[ProcessLine], unit: Unit | None = None
     ) -> Iterator[ProcessLine]:
-        """Orphans that came to the keeper: its children that it did not start itself."""
+        """
+        What left the groups: orphans that came to the keeper, and, of inherited units, what carries their mark.
+
+        Without a unit: all that is left of this master's commands when none is known any more.
+        """
+        own = os.getpid()
         leaders = {known.pid for known in self._units.values() if known.running}
-        groups = {known.pid for known in self._units.values()}
+        groups = {known.pid for known in self._units.values() if known.pid}
         for line in processes:
-            if line.parent != os.getpid() or line.pid in leaders:
+            if line.pid == own or line.pid in leaders:
                 continue
             if line.group in groups or line.session in groups:
                 continue
-            if unit is None or unit.owns(line.pid):
+            orphan = line.parent == own
+            if unit is None:
+                if orphan or any(f"/{self._id}/" in mark for mark in line.marks()):
+                    yield line
+            elif (orphan or unit.inherited) and unit.owns(line):
                 yield line
 
     def _kill_each(self, lines: Iterable[ProcessLine]) -> None:
         for line in lines:
             now = process_line(line.pid)
-            if now is not None and now.parent == os.getpid():
+            if now is not None and now.start == line.start:
                 with contextlib.suppress(OSError):
                     os.kill(line.pid, signal.SIGKILL)
 
@@ -373,7 +524,7 @@ class Keeper:
 
     def _send(self, event: dict[str, object]) -> None:
         body = json.dumps(event).encode()
-        self._output += HEADER.pack(len(body), 0) + body
+        self._output += HEADER.pack(len(body)) + body
 
     def _flush(self) -> None:
         try:
@@ -426,6 +577,9 @@ RUNTIME_IGNORES = (signal.SIGPIPE, signal.SIGXFSZ)
 
 
 def main() -> None:
+    # recv_fds and wait4 import these when they are first called: then no descriptor may be free.
+    for name in ("array", "resource"):
+        __import__(name)
     # A received descriptor must never be one of the standard three.
     while (spare := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass
@@ -438,7 +592,7 @@ def main() -> None:
     os.dup2(null, 0)
     os.close(null)
     master.setblocking(False)
-    Keeper(master, wakeup).run()
+    Keeper(master, wakeup, os.environ[MARK]).run()
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import json
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from hsu_worker.errors import Code, HandshakeError, HsuError, RpcError, StartError
@@ -21,6 +22,20 @@ from hsu_worker.master.tables import UnitConfig
 from hsu_worker.wire.connection import Connection
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """How a worker ended."""
+
+    text: str
+    """In words, such as `exit code 3`."""
+    code: int | None = None
+    signal: int | None = None
+    peak_memory: int = 0
+    """In bytes; 0 is unknown."""
+    clean: bool = False
+    """It left in order; no failure."""
 
 
 class Worker(ABC):
@@ -41,6 +56,10 @@ class Worker(ABC):
         """What there is to say about it, such as its pid."""
         self.connection: Connection | None = None
         self.handshake: HandshakeResponse | None = None
+        self.verify: Callable[[HandshakeResponse], None] = _anything
+        """What its handshake has to stand as well; raises HandshakeError."""
+        self.on_progress: Callable[[float, str], None] = _anything
+        """Takes how far its start is: from 0 to 1, and what it does."""
 
     @abstractmethod
     async def start(self) -> None:
@@ -51,12 +70,20 @@ class Worker(ABC):
         """
 
     @abstractmethod
-    async def stop(self) -> str:
-        """End the worker and all that belongs to it; returns how it ended, in a few words."""
+    async def stop(self, *, force: bool = False) -> Ending:
+        """End the worker and all that belongs to it; returns how it ended.
+
+        Args:
+            force: Don't ask; it would not answer.
+        """
 
     @abstractmethod
-    async def ended(self) -> str:
+    async def ended(self) -> Ending:
         """Wait until the worker has ended by itself; returns how."""
+
+    def cpu_seconds(self) -> float | None:
+        """The CPU time that its process has used; None where nobody can know."""
+        return None
 
     async def greet(self, connection: Connection, instance: str) -> None:
         """Handshake; keeps the connection when the worker is the right one."""
@@ -65,9 +92,10 @@ class Worker(ABC):
             Expected(unit=self.unit.name, implements=self.unit.implements, instance=instance),
             master_id=self.master_id,
         )
+        self.verify(self.handshake)
 
     async def run_lifespans(
-        self, connection: Connection, progress: Callable[[float, str], None]
+        self, connection: Connection, moved: Callable[[], None] = lambda: None
     ) -> None:
         """Core.Start, to its end.
 
@@ -78,14 +106,19 @@ class Worker(ABC):
         # No caller's deadline: the start belongs to the unit.
         async for step in CoreClient(connection).start(StartRequest()):
             last = step
-            progress(step.fraction, step.text)
+            moved()
+            if step.state == State.STATE_STARTING and (step.fraction or step.text):
+                self.on_progress(step.fraction, step.text)
         if last is None or last.state != State.STATE_RUNNING:
             reason = last.reason if last is not None else "the worker said nothing"
             raise self.failed(f"its lifespan failed: {reason}")
 
     async def follow_log(self, connection: Connection, instance: str) -> None:
         """Bring the worker's log records into the unit's log, until the worker ends."""
-        request = StreamLogsRequest(instance=instance, follow=True)
+        known, after = self.log.taken
+        # Another generation may have taken a part of it, where a worker outlives its attachment.
+        sequence = after + 1 if known == instance else 0
+        request = StreamLogsRequest(instance=instance, sequence=sequence, follow=True)
         try:
             async for batch in CoreClient(connection).stream_logs(request):
                 if batch.dropped:
@@ -98,6 +131,7 @@ class Worker(ABC):
                     if record.exception:
                         text += f"\n{record.exception}"
                     self.log.append(self.generation, record.logger, text)
+                    self.log.taken = instance, record.sequence
         except RpcError as error:
             # A worker need not keep a log, and a dead one can't.
             if error.code not in (Code.UNIMPLEMENTED, Code.UNAVAILABLE, Code.CANCELLED):
@@ -117,6 +151,10 @@ class Worker(ABC):
         if isinstance(error, HandshakeError):
             return self.failed(f"the worker is not the one that was asked for: {error}")
         return self.failed(str(error))
+
+
+def _anything(*_: object) -> None:
+    """Whatever it is, it will do."""
 
 
 async def cancel(*tasks: asyncio.Task[Any] | asyncio.Future[Any] | None) -> None:

@@ -4,54 +4,42 @@ import asyncio
 import logging
 import os
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from hsu_worker.errors import ConfigError
-from hsu_worker.gen.hsu_core import Registry
-from hsu_worker.interface import Interface
-from hsu_worker.master.attached import Attached, Whereabouts
+from hsu_worker.errors import AddressError, ConfigError, UnknownUnit
+from hsu_worker.interface import Interface, check_interface
+from hsu_worker.master import values
 from hsu_worker.master.config import Config
-from hsu_worker.master.folder import private_folder
+from hsu_worker.master.control import ControlService
+from hsu_worker.master.endpoint import Endpoint, write_token
+from hsu_worker.master.event import Event
+from hsu_worker.master.folder import SOCKET, private_folder
 from hsu_worker.master.keeping import Keeper
-from hsu_worker.master.launcher import Worker
-from hsu_worker.master.logs import LogLine, UnitLog
-from hsu_worker.master.policy import Phase
+from hsu_worker.master.launcher import cancel
+from hsu_worker.master.launchers import Launchers
+from hsu_worker.master.log_file import LogFile
+from hsu_worker.master.logs import LogBatch, LogLine, UnitLog
 from hsu_worker.master.registry import Registrations, RegistryService
+from hsu_worker.master.remote import RemoteMaster
 from hsu_worker.master.router import Router
-from hsu_worker.master.secret_file import read_token
-from hsu_worker.master.spawned import Spawned
+from hsu_worker.master.spawned import socket_name
 from hsu_worker.master.tables import UnitConfig
-from hsu_worker.master.unit import Event, Unit
-from hsu_worker.serving.dispatch import Dispatcher
-from hsu_worker.serving.server import listening
-from hsu_worker.wire.address import Address
-from hsu_worker.wire.limits import Limits
+from hsu_worker.master.tokens import Tokens
+from hsu_worker.master.unit import Unit
+from hsu_worker.master.unit_status import UnitStatus
+from hsu_worker.wire.address import MAX_UNIX_PATH, Address
 
 log = logging.getLogger(__name__)
 
 ClientT = TypeVar("ClientT")
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UnitStatus:
-    """How a unit stands."""
-
-    unit: str
-    phase: Phase
-    generation: int
-    """How often it was started."""
-    leases: int
-    """Calls that run."""
-    waiters: int
-    """Calls that wait for it to start."""
-    detail: str
-    """What there is to say about its worker, such as its pid."""
+#: Events that a watcher may be behind; it loses older ones.
+WATCH_QUEUE = 1000
 
 
 class Master:
@@ -68,48 +56,98 @@ class Master:
         config: The units.
 
         on_event: Called with each `Event`, on the loop; it must not block.
+
+        listen: Further addresses to listen at; the first is in the runtime directory.
     """
 
-    def __init__(self, config: Config, *, on_event: Callable[[Event], None] | None = None) -> None:
+    def __init__(
+        self,
+        config: Config,
+        *,
+        on_event: Callable[[Event], None] | None = None,
+        listen: Sequence[Address] = (),
+    ) -> None:
         self.config = config
+        self._listen_at = listen
         self.id = secrets.token_hex(8)
         self._on_event = on_event
         self._router = Router(config)
         self._units: dict[str, Unit] = {}
+        self._watchers: set[asyncio.Queue[Event]] = set()
         self._stack = AsyncExitStack()
-        self._registrations: Registrations | None = None
-        self._keeper: Keeper | None = None
-        self._folder: Path | None = None
-        #: Where workers register; None when no unit has `register = true`.
+        self._tokens = Tokens()
+        self._endpoint: Endpoint | None = None
+        #: Where it listens while it runs.
         self.address: Address | None = None
+        #: All addresses, `address` first.
+        self.addresses: tuple[Address, ...] = ()
         #: The file that holds the token for it.
         self.token_file: Path | None = None
 
     @classmethod
     def from_file(
-        cls, path: str | os.PathLike[str], *, on_event: Callable[[Event], None] | None = None
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        on_event: Callable[[Event], None] | None = None,
+        listen: Sequence[Address] = (),
     ) -> "Master":
         """Read an `hsu.toml`.
 
         Raises:
             ConfigError: It can't be used; the message lists every mistake.
         """
-        return cls(Config.from_file(path), on_event=on_event)
+        return cls(Config.from_file(path), on_event=on_event, listen=listen)
+
+    @staticmethod
+    def connect(where: str | None = None, *, token_file: Path | None = None) -> RemoteMaster:
+        """A master that runs in another process.
+
+            async with Master.connect() as master:
+                summarizer = master.client(InterfaceA)
+
+        Args:
+            where: Its address or its folder. None: in a worker the master that launched it, else
+                what `HSU_MASTER` says, else the only one that this user runs.
+
+            token_file: The file with the token for an address; see `find_master`.
+        """
+        return RemoteMaster(where, token_file=token_file)
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
-            folder = stack.enter_context(private_folder(self.config.master.runtime_dir))
-            self._folder = folder
-            self._keeper = await stack.enter_async_context(Keeper())
-            self._registrations = Registrations()
-            if any(unit.register for unit in self.config.units.values()):
-                await self._listen(stack, folder)
+            folder = stack.enter_context(
+                private_folder(self.config.master.runtime_dir, config=self.config.file)
+            )
+            _check_length(folder, self.config.units)
+            launchers = Launchers(
+                master_id=self.id,
+                keeper=await stack.enter_async_context(Keeper()),
+                folder=folder,
+                registrations=Registrations(),
+                tokens=self._tokens,
+                gateway=Address(path=str(folder / SOCKET)),
+            )
             self._units = {
-                name: Unit(unit, partial(self._make, unit), self._tell)
+                name: Unit(unit, launchers.make, self._tell, _log(stack, unit))
                 for name, unit in self.config.units.items()
             }
+            self.token_file = write_token(folder, self._tokens.own)
+            endpoint = self._endpoint = Endpoint(self._router, self._units, self._tokens)
+            registry = RegistryService(
+                self.config.units, launchers.registrations, master_id=self.id
+            )
+            self.addresses = await stack.enter_async_context(
+                endpoint.listening(
+                    ControlService(self), registry, (launchers.gateway, *self._listen_at)
+                )
+            )
+            self.address = self.addresses[0]
             stack.push_async_callback(self._close_units)
             self._stack = stack.pop_all()
+        for unit in self._units.values():
+            if unit.config.preload:
+                unit.preload()
         return self
 
     async def __aexit__(
@@ -131,92 +169,167 @@ class Master:
         Raises:
             Unimplemented: No unit implements the interface.
         """
+        check_interface(interface)
         name = self._router.unit_for(interface.name, unit or None)
-        return interface.client(self._unit(name).lease(interface))
+        return interface.client(self._unit(name).lease(interface, f"a call of {interface.name}"))
 
-    async def start(self, unit: str) -> None:
-        """Start a unit before somebody calls it.
+    async def start(
+        self, unit: str, *, on_progress: Callable[[float, str], None] | None = None
+    ) -> int:
+        """Start a unit before somebody calls it; whatever stood against it is forgotten.
+
+        Args:
+            unit: Its name.
+
+            on_progress: Called with what its lifespans report: a fraction and a text.
+
+        Returns:
+            The generation.
 
         Raises:
             StartError: It won't start; the message says why, with its last output.
         """
-        await self._unit(unit).start()
+        known = self._unit(unit)
+        if on_progress is None:
+            return await known.start()
+        reporting = asyncio.create_task(self._report(unit, on_progress))
+        try:
+            return await known.start()
+        finally:
+            await cancel(reporting)
 
-    async def stop(self, unit: str) -> None:
-        """Let a unit's calls end, then stop it. The next call starts it again."""
-        await self._unit(unit).stop()
+    async def stop(self, unit: str, *, hold: bool = False) -> None:
+        """Let a unit's calls end, then stop it.
+
+        Args:
+            unit: Its name.
+
+            hold: Refuse calls until it is started; without it the next call starts it again.
+        """
+        await self._unit(unit).stop(hold=hold)
+
+    async def restart(self, unit: str) -> int:
+        """Stop a unit and start it again; calls that come meanwhile wait.
+
+        Returns:
+            The new generation.
+
+        Raises:
+            StartError: It won't start; the message says why.
+        """
+        return await self._unit(unit).restart()
+
+    async def swap(
+        self, unit: str, *, app: str | None = None, command: Sequence[str] | None = None
+    ) -> int:
+        """Put another implementation in the place of the one that runs, and lose no call.
+
+        It is started beside the old one, and has to offer all that the old one does. Then new
+        calls go to it, and the old one is stopped when its calls have ended.
+
+        Args:
+            unit: Its name.
+
+            app: A Python worker, such as `"module:App"`.
+
+            command: A program and its arguments. Without either: the same again.
+
+        Returns:
+            The new generation, once nothing is left of the old one.
+
+        Raises:
+            FailedPrecondition: The new one was refused, and the old one serves on; the message
+                says why.
+            ConfigError: What is given can't be launched.
+        """
+        known = self._unit(unit)
+        return await known.swap(self._replacement(known.config, app, command))
 
     def status(self) -> Mapping[str, UnitStatus]:
         """How each unit stands, by name."""
-        return {
-            name: UnitStatus(
-                unit=name,
-                phase=unit.state.phase,
-                generation=unit.state.generation,
-                leases=unit.state.leases,
-                waiters=len(unit.state.waiters),
-                detail=unit.worker.detail if unit.worker is not None else "",
-            )
-            for name, unit in self._units.items()
-        }
+        now = asyncio.get_running_loop().time() if self._units else 0.0
+        return {name: _status(unit, now) for name, unit in self._units.items()}
+
+    def why(self, unit: str) -> list[Event]:
+        """The last starts, stops, crashes and refusals of a unit, oldest first, with their causes."""
+        return list(self._unit(unit).history.events)
+
+    async def watch(self, units: Collection[str] = ()) -> AsyncGenerator[Event, None]:
+        """What happens to units from now on; to all of them when none is named."""
+        for name in units:
+            self._unit(name)
+        queue: asyncio.Queue[Event] = asyncio.Queue()
+        self._watchers.add(queue)
+        try:
+            while True:
+                event = await queue.get()
+                if not units or event.unit in units:
+                    yield event
+        finally:
+            self._watchers.discard(queue)
 
     def log(self, unit: str) -> list[LogLine]:
         """The last output and log records of a unit, oldest first, over all its generations."""
         return self._unit(unit).log.lines()
+
+    def follow_log(
+        self, unit: str, *, after: int = 0, tail: int = 0, follow: bool = True
+    ) -> AsyncGenerator[LogBatch, None]:
+        """A unit's log from a line on, then what comes.
+
+        Args:
+            unit: Its name.
+
+            after: The sequence number of the last line that is known; 0: none is.
+
+            tail: Begin this many lines before the end instead; 0: with the oldest that is kept.
+
+            follow: Go on with what comes, until the master leaves.
+        """
+        return self._unit(unit).log.follow(after, tail=tail, follow=follow)
 
     def _unit(self, name: str) -> Unit:
         if name not in self._units:
             if name in self.config.units:
                 raise RuntimeError("the master is not running: use it inside `async with`")
             known = ", ".join(self.config.units) or "none"
-            raise ConfigError(f"there is no unit {name!r}; configured: {known}")
+            raise UnknownUnit(f"there is no unit {name!r}; configured: {known}")
         return self._units[name]
-
-    def _make(self, unit: UnitConfig, generation: int, unit_log: UnitLog) -> Worker:
-        assert self._keeper is not None
-        assert self._folder is not None
-        assert self._registrations is not None
-        if unit.register:
-            return Attached(
-                unit,
-                generation,
-                unit_log,
-                master_id=self.id,
-                find=partial(self._registrations.find, unit.name),
-            )
-        if unit.address is not None:
-            return Attached(
-                unit, generation, unit_log, master_id=self.id, find=partial(_known, unit)
-            )
-        return Spawned(
-            unit,
-            generation,
-            unit_log,
-            master_id=self.id,
-            keeper=self._keeper,
-            folder=self._folder,
-        )
-
-    async def _listen(self, stack: AsyncExitStack, folder: Path) -> None:
-        assert self._registrations is not None
-        token = secrets.token_urlsafe(32)
-        token_file = folder / "token"
-        descriptor = os.open(token_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(token)
-        dispatcher = Dispatcher(token=token, limits=Limits())
-        dispatcher.add_own(
-            Registry,
-            RegistryService(self.config.units, self._registrations, master_id=self.id),
-        )
-        address = Address.parse(f"unix:{folder / 'master.sock'}")
-        self.address = await stack.enter_async_context(listening(dispatcher, address))
-        self.token_file = token_file
 
     async def _close_units(self) -> None:
         await asyncio.gather(*(unit.close() for unit in self._units.values()))
 
+    def _replacement(
+        self, old: UnitConfig, app: str | None, command: Sequence[str] | None
+    ) -> UnitConfig:
+        if app is not None and command is not None:
+            raise ConfigError("a swap takes an app or a command, not both")
+        if old.kind not in ("app", "command"):
+            raise ConfigError(
+                f"unit {old.name!r} can't be swapped: this master did not start its worker"
+            )
+        if app is not None:
+            return replace(old, app=values.import_string(app, self.config.folder), command=None)
+        if command is not None:
+            words = values.command(list(command), self.config.folder)
+            return replace(old, app=None, command=words)
+        return old
+
+    async def _report(self, unit: str, on_progress: Callable[[float, str], None]) -> None:
+        async for event in self.watch((unit,)):
+            if event.kind == "progress":
+                try:
+                    on_progress(event.fraction, event.detail)
+                except Exception:
+                    log.exception("on_progress failed for %s", event)
+
     def _tell(self, event: Event) -> None:
+        if self._endpoint is not None:
+            self._endpoint.take(event)
+        for queue in self._watchers:
+            if queue.qsize() >= WATCH_QUEUE:
+                queue.get_nowait()
+            queue.put_nowait(event)
         if self._on_event is not None:
             try:
                 self._on_event(event)
@@ -225,7 +338,44 @@ class Master:
                 log.exception("on_event failed for %s", event)
 
 
-async def _known(unit: UnitConfig) -> Whereabouts:
-    assert unit.address is not None
-    token = read_token(unit.token_file) if unit.token_file is not None else ""
-    return Whereabouts(address=Address.parse(unit.address), token=token)
+def _check_length(folder: Path, units: Collection[str]) -> None:
+    """Say at once what would only show at the first call."""
+    names = [SOCKET, *(socket_name(unit, "x" * 32) for unit in units)]
+    longest = max(names, key=len)
+    size = len(os.fsencode(folder / longest))
+    if size > MAX_UNIX_PATH:
+        raise ConfigError(
+            f"runtime folder {folder}: the path of a socket in it would have {size} bytes, "
+            f"{MAX_UNIX_PATH} are possible; set master.runtime_dir to a shorter one"
+        )
+    try:
+        Address.parse(f"unix:{folder / longest}")
+    except AddressError as error:
+        raise ConfigError(f"runtime folder {folder}: {error}; set master.runtime_dir") from None
+
+
+def _log(stack: AsyncExitStack, unit: UnitConfig) -> UnitLog:
+    if unit.log_file is None:
+        unit_log = UnitLog()
+    else:
+        file = LogFile(unit.log_file, size=unit.log_size, keep=unit.log_keep)
+        stack.push_async_callback(file.close)
+        unit_log = UnitLog(file.write)
+    stack.callback(unit_log.close)
+    return unit_log
+
+
+def _status(unit: Unit, now: float) -> UnitStatus:
+    state = unit.state
+    retry_at = state.trouble.retry_at
+    return UnitStatus(
+        unit=unit.config.name,
+        phase=state.phase,
+        generation=state.last if state.current is None else state.current.number,
+        leases=state.leases,
+        waiters=len(state.waiters),
+        detail=unit.worker.detail if unit.worker is not None else "",
+        implements=unit.config.implements,
+        failure=state.trouble.reason,
+        retry_in=None if retry_at is None else max(0.0, retry_at - now),
+    )

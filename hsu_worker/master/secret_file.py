@@ -66,7 +66,7 @@ def read_token(path: Path) -> str:
     """
     token = read_secret(path).strip()
     if not token:
-        raise ConfigError(f"{path}: empty; write the worker's token into it")
+        raise ConfigError(f"{path}: empty; write the token into it")
     return token
 
 

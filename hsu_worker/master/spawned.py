@@ -1,6 +1,7 @@
 """A worker that the master launches: docs/launch-contract.md, from the master's side."""
 
 import asyncio
+import logging
 import os
 import secrets
 import signal
@@ -11,20 +12,28 @@ from typing import Any, Final
 
 from google.protobuf.duration_pb2 import Duration
 
-from hsu_worker.errors import HsuError, LaunchError, RpcError, StartError, Unavailable
+from hsu_worker.errors import Dispatch, HsuError, LaunchError, RpcError, StartError, Unavailable
 from hsu_worker.gen.hsu_core import CoreClient, ShutdownRequest
 from hsu_worker.master.environment import child_environment
-from hsu_worker.master.keeping import Keeper, Process
-from hsu_worker.master.launcher import Worker, cancel
-from hsu_worker.master.logs import OutputPipe, UnitLog
+from hsu_worker.master.keeping import Exit, Keeper, Process
+from hsu_worker.master.launcher import Ending, Worker, cancel
+from hsu_worker.master.logs import UnitLog
+from hsu_worker.master.output import OutputPipe
+from hsu_worker.master.process_stat import cpu_seconds
 from hsu_worker.master.tables import UnitConfig
+from hsu_worker.master.tokens import Tokens
 from hsu_worker.wire.address import Address
 from hsu_worker.wire.announce import MAX_LINE, Announcement
 from hsu_worker.wire.connection import Connection
 from hsu_worker.wire.launch import LaunchVariables
 
+log = logging.getLogger(__name__)
+
 #: Seconds that a worker has to answer Core.Shutdown, which it does as soon as draining has begun.
 SHUTDOWN_ANSWER: Final = 2.0
+
+#: Seconds of its grace that are left for a group whose leader took all of them.
+TERM_LEAST: Final = 0.5
 
 #: Seconds that the kernel has to end a group that was killed.
 KILL_BOUND: Final = 5.0
@@ -34,6 +43,11 @@ KILL_BOUND: Final = 5.0
 PIPE_BOUND: Final = 1.0
 
 
+def socket_name(unit: str, instance: str) -> str:
+    """The name of a worker's socket: never twice the same, and short."""
+    return f"{unit[:15]}-{instance[:8]}.sock"
+
+
 class Spawned(Worker):
     """A process of its own, which the keeper watches.
 
@@ -41,6 +55,10 @@ class Spawned(Worker):
         keeper: Spawns and reaps.
 
         folder: A 0700 folder for the socket.
+
+        tokens: Where it gets its token for calls at the gateway, and loses it again.
+
+        gateway: The master's address.
     """
 
     def __init__(
@@ -52,21 +70,27 @@ class Spawned(Worker):
         master_id: str,
         keeper: Keeper,
         folder: Path,
+        tokens: Tokens,
+        gateway: str,
     ) -> None:
         super().__init__(unit, generation, unit_log, master_id=master_id)
         self._keeper = keeper
         self._instance = secrets.token_hex(16)
         self._token = secrets.token_urlsafe(32)
-        self._socket = folder / f"{unit.name[:15]}-{self._instance[:8]}-{generation}.sock"
+        self._socket = folder / socket_name(unit.name, self._instance)
         self._asked = (
             Address.parse(f"unix:{self._socket}")
             if unit.listen == "unix"
             else Address.parse("tcp:127.0.0.1:0")
         )
+        self._tokens = tokens
+        self._gateway = gateway
+        self._gateway_token = tokens.issue()
         self._process: Process | None = None
         self._lifeline: int | None = None
         self._pipes: list[tuple[asyncio.ReadTransport, OutputPipe]] = []
         self._announced: asyncio.Future[Announcement] = asyncio.get_running_loop().create_future()
+        self._foreign = ""
         self._progress = asyncio.Event()
         self._follower: asyncio.Task[object] | None = None
 
@@ -120,6 +144,8 @@ class Spawned(Worker):
             unit=self.unit.name,
             listen=str(self._asked),
             token=self._token,
+            master=self._gateway,
+            master_token=self._gateway_token,
         )
         return dict(variables.environment())
 
@@ -139,9 +165,12 @@ class Spawned(Worker):
     def _taker(self, source: str) -> Callable[[str], None]:
         def take(line: str) -> None:
             # A worker without the descriptor announces itself on stdout.
-            if source == "stdout" and line.startswith("HSU ") and self._instance in line:
+            unknown = source == "stdout" and not self._announced.done()
+            if unknown and line.startswith("HSU ") and self._instance in line:
                 self._take_announcement(line)
             else:
+                if source == "stdout" and line.startswith("HSU "):
+                    self._foreign = line[:200]
                 self.log.append(self.generation, source, line)
 
         return take
@@ -185,37 +214,53 @@ class Spawned(Worker):
                     step = "before it was ready" if announced else "before it announced itself"
                     raise LaunchError(f"{self._command()} ended {step}: {exited.result()}")
                 if not done:
-                    step = "no progress of its start" if announced else "no announce line"
-                    raise LaunchError(
-                        f"start timeout: {step} for {self.unit.stall:g} s; raise its `stall`, "
-                        "or call report_progress in its lifespan"
-                    )
+                    raise LaunchError(self._stalled(announced))
         finally:
             await cancel(task, exited)
+
+    def _stalled(self, announced: bool) -> str:
+        seconds = f"{self.unit.stall:g} s; raise its `stall`"
+        if announced:
+            reported = "or call report_progress in its lifespan"
+            return f"start timeout: no progress of its start for {seconds}, {reported}"
+        foreign = f"; this one is another instance's: {self._foreign!r}" if self._foreign else ""
+        return f"start timeout: no announce line for {seconds}{foreign}"
 
     async def _connect(self) -> None:
         announcement = await asyncio.shield(self._announced)
         self._progress.set()
         connection = Connection.open(announcement.address, token=self._token, message_bytes=-1)
         self.connection = connection
-        await self.greet(connection, self._instance)
+        try:
+            await self.greet(connection, self._instance)
+        except Unavailable as error:
+            if error.dispatched is not Dispatch.NO:
+                raise
+            raise LaunchError(
+                f"it announced {announcement.address}, and nobody listens there: announce when the "
+                "server answers"
+            ) from error
         self._progress.set()
         self._follower = asyncio.ensure_future(self.follow_log(connection, self._instance))
-        await self.run_lifespans(connection, lambda _fraction, _text: self._progress.set())
+        await self.run_lifespans(connection, self._progress.set)
 
     def _command(self) -> str:
         return f"command {' '.join(self.argv)!r}"
 
-    async def ended(self) -> str:
+    async def ended(self) -> Ending:
         """Wait for the exit of the process."""
         assert self._process is not None
-        return str(await self._process.exited())
+        return _ending(await self._process.exited())
 
-    async def stop(self) -> str:
+    def cpu_seconds(self) -> float | None:
+        """The CPU time of the process that the keeper started."""
+        return None if self._process is None else cpu_seconds(self._process.pid)
+
+    async def stop(self, *, force: bool = False) -> Ending:
         """Shutdown, SIGTERM to the group, SIGKILL to the group; wait until nobody is left."""
-        how = "never started"
+        how = Ending(text="never started")
         if self._process is not None:
-            how = await self._end(self._process)
+            how = await self._end(self._process, force=force)
         await self._drain_pipes()
         if self._follower is not None:
             # The worker's last records come with the end of its stream.
@@ -227,6 +272,7 @@ class Spawned(Worker):
         self._close_lifeline()
         if self.connection is not None:
             await self.connection.close()
+        self._tokens.revoke(self._gateway_token)
         if self._announced.done() and not self._announced.cancelled():
             self._announced.exception()
         self._remove_socket()
@@ -237,23 +283,27 @@ class Spawned(Worker):
         # A worker of ours keeps a lock beside its socket.
         Path(f"{self._socket}.lock").unlink(missing_ok=True)
 
-    async def _end(self, process: Process) -> str:
+    async def _end(self, process: Process, *, force: bool) -> Ending:
         exited = asyncio.ensure_future(process.exited())
         gone = asyncio.ensure_future(process.gone())
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self.unit.grace
         try:
             # One that is dead already can't answer, and isn't asked.
             await asyncio.wait((exited,), timeout=0)
-            if not exited.done() and await self._asked_to_leave():
-                await asyncio.wait((exited,), timeout=self.unit.grace)
+            if not (exited.done() or force) and await self._asked_to_leave():
+                await asyncio.wait((exited,), timeout=until - loop.time())
             # Whoever holds the lifeline's end would wait for it for ever.
             self._close_lifeline()
-            if not gone.done():
+            if not gone.done() and not force:
                 process.signal(signal.SIGTERM)
-                await asyncio.wait((gone,), timeout=self.unit.grace)
+                await asyncio.wait((gone,), timeout=max(until - loop.time(), TERM_LEAST))
             if not gone.done():
                 process.signal(signal.SIGKILL)
                 await asyncio.wait((gone,), timeout=KILL_BOUND)
-            return str(exited.result()) if exited.done() else "exit code unknown"
+                if not gone.done():
+                    log.error("unit %r: pid %d outlives SIGKILL", self.unit.name, process.pid)
+            return _ending(exited.result() if exited.done() else Exit(None, None, 0))
         finally:
             await cancel(exited, gone)
 
@@ -262,7 +312,8 @@ class Spawned(Worker):
             return False
         with suppress(RpcError):
             await CoreClient(self.connection).shutdown(
-                ShutdownRequest(grace=Duration(seconds=1)), timeout=SHUTDOWN_ANSWER
+                ShutdownRequest(grace=Duration(seconds=1)),
+                timeout=min(SHUTDOWN_ANSWER, self.unit.grace),
             )
             return True
         return False
@@ -276,6 +327,16 @@ class Spawned(Worker):
         if self._lifeline is not None:
             os.close(self._lifeline)
             self._lifeline = None
+
+
+def _ending(process: Exit) -> Ending:
+    return Ending(
+        text=str(process),
+        code=process.code,
+        signal=process.signal,
+        peak_memory=process.maxrss,
+        clean=process.code == 0,
+    )
 
 
 def _is_broken(error: BaseException | None) -> bool:

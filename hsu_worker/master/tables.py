@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Literal
 
 from hsu_worker.master import values
+from hsu_worker.master.duration import NEVER
 from hsu_worker.master.keys import key
+from hsu_worker.master.policy.trouble import Restart, Rules
 
 #: The keys of which a unit has exactly one: it says what the unit is.
 KINDS = ("app", "command", "address", "register")
@@ -69,6 +71,88 @@ class UnitConfig:
         "Give up a start that takes longer than this, progress or not.",
         value="duration",
         default="10m",
+    )
+    pinned: bool = key(
+        values.flag,
+        "Never stop it for being idle.",
+        value="`true` or `false`",
+        default=False,
+        kinds=_LAUNCHED,
+    )
+    preload: bool = key(
+        values.flag,
+        "Start it with the master, before somebody calls it.",
+        value="`true` or `false`",
+        default=False,
+    )
+    concurrency: int | None = key(
+        values.count,
+        "How many calls may run at the same time; further ones wait.",
+        value="number",
+        otherwise="no bound",
+    )
+    restart: Restart = key(
+        values.one_of(*Restart, make=Restart),
+        "What follows when the worker ends by itself: `on-demand` starts it at the next call,"
+        " `on-failure` at once unless it left with exit code 0, `always` at once; after `never`"
+        " calls are refused until somebody starts it.",
+        value=" or ".join(f'`"{each}"`' for each in Restart),
+        default="on-demand",
+    )
+    backoff: float = key(
+        values.duration(),
+        "The longest delay of the second start after failures; it doubles with each further one,"
+        " and the true delay is anything below it.",
+        value="duration",
+        default="500ms",
+    )
+    backoff_most: float = key(
+        values.duration(),
+        "The longest delay of all.",
+        value="duration",
+        default="30s",
+    )
+    healthy: float = key(
+        values.duration(),
+        "After serving for this long, earlier failures are forgotten.",
+        value="duration",
+        default="60s",
+    )
+    breaker: int = key(
+        values.count,
+        "After this many failures within `breaker_window` calls are refused at once.",
+        value="number",
+        default=5,
+    )
+    breaker_window: float = key(
+        values.duration(zero=False),
+        "See `breaker`.",
+        value="duration",
+        default="60s",
+    )
+    breaker_retry: float = key(
+        values.duration(),
+        "After this long, one start is tried behind an open breaker.",
+        value="duration",
+        default="30s",
+    )
+    ping: float = key(
+        values.duration(never=True, zero=False),
+        "How often a worker that runs has to show that it answers; three misses end it.",
+        value="duration",
+        default="10s",
+    )
+    ping_timeout: float = key(
+        values.duration(zero=False),
+        "How long it may take to answer.",
+        value="duration",
+        default="5s",
+    )
+    max_call: float = key(
+        values.duration(never=True, zero=False),
+        "A call that runs for longer, while all slots of its worker are taken, counts as a miss.",
+        value="duration",
+        default="never",
     )
     drain: float = key(
         values.duration(),
@@ -148,6 +232,41 @@ class UnitConfig:
         value="path",
         kinds=("address",),
     )
+    log_file: Path | None = key(
+        values.path,
+        "A file for its output and log records, relative to the file's folder; JSON Lines.",
+        value="path",
+    )
+    log_size: int = key(
+        values.size,
+        "Before the log file grows larger, it is renamed to `NAME.1`, that to `NAME.2`, and so on.",
+        value='`"10MB"` or `"10MiB"`',
+        default="10MiB",
+    )
+    log_keep: int = key(
+        values.count,
+        "How many renamed log files are kept.",
+        value="number",
+        default=3,
+    )
+
+    @property
+    def rules(self) -> Rules:
+        """Its policy."""
+        return Rules(
+            unit=self.name,
+            queue=self.queue,
+            concurrency=self.concurrency,
+            idle=None if self.pinned or self.idle == NEVER else self.idle,
+            drain=self.drain,
+            restart=self.restart,
+            backoff=self.backoff,
+            backoff_most=self.backoff_most,
+            healthy=self.healthy,
+            breaker=self.breaker,
+            breaker_window=self.breaker_window,
+            breaker_retry=self.breaker_retry,
+        )
 
     @property
     def kind(self) -> str:

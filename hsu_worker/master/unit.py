@@ -2,12 +2,12 @@
 
 import asyncio
 import itertools
-import logging
-import math
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from functools import partial
+from typing import Any
+
+import grpc.aio
 
 from hsu_worker.errors import (
     DeadlineExceeded,
@@ -15,35 +15,28 @@ from hsu_worker.errors import (
     HandshakeError,
     RpcError,
     StartError,
+    Unavailable,
 )
+from hsu_worker.gen.hsu_core import HandshakeResponse
 from hsu_worker.interface import AnyInterface
 from hsu_worker.master import policy
-from hsu_worker.master.handshake import check_compatible
+from hsu_worker.master.event import Event, Kind
+from hsu_worker.master.handshake import check_compatible, check_replaces
+from hsu_worker.master.history import History
+from hsu_worker.master.instance import Instance
 from hsu_worker.master.launcher import Worker
 from hsu_worker.master.logs import UnitLog
+from hsu_worker.master.policy import refusals
 from hsu_worker.master.tables import UnitConfig
 from hsu_worker.wire.connection import Connection, Lease
+from hsu_worker.wire.status import from_grpc
 
-log = logging.getLogger(__name__)
-
-Kind: TypeAlias = Literal["starting", "ready", "stopping", "stopped", "exited", "failed"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
-    """Something that happened to a unit."""
-
-    unit: str
-    generation: int
-    kind: Kind
-    detail: str = ""
-    """Why, or with what, in a few words."""
-    seconds: float = 0.0
-    """How long it took, where that means something; else 0."""
+#: What stops a worker that nobody wanted to end.
+_UNWANTED = ("exit", "start", "liveness")
 
 
 class Unit:
-    """Starts, lends and stops the workers of one unit, one generation at a time.
+    """Starts, lends, swaps and stops the workers of one unit.
 
     Args:
         config: How the unit is launched, and under which policy.
@@ -51,37 +44,34 @@ class Unit:
         make: Makes the worker of a generation; it does nothing before its `start`.
 
         tell: Takes every event.
+
+        unit_log: Takes the output of all generations.
     """
 
     def __init__(
         self,
         config: UnitConfig,
-        make: Callable[[int, UnitLog], Worker],
+        make: Callable[[UnitConfig, int, UnitLog], Worker],
         tell: Callable[[Event], None],
+        unit_log: UnitLog,
     ) -> None:
         self.config = config
-        self.log = UnitLog()
+        self.log = unit_log
+        self.history = History(config.name, tell)
         self._make = make
-        self._tell = tell
         self._loop = asyncio.get_running_loop()
-        self._state = policy.State(
-            unit=config.name,
-            queue=config.queue,
-            idle=None if math.isinf(config.idle) else config.idle,
-            drain=config.drain,
-        )
+        self._state = policy.State(rules=config.rules)
+        #: How generations are launched; a swap adds one.
+        self._specs: dict[int, UnitConfig] = {0: config}
         self._numbers = itertools.count(1)
         self._waiting: dict[int, asyncio.Future[int]] = {}
-        self._worker: Worker | None = None
+        self._instances: dict[int, Instance] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._starting: asyncio.Task[None] | None = None
-        self._watching: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
-        #: Set when nothing is left of the present generation.
-        self._gone = asyncio.Event()
-        self._gone.set()
-        self._since = 0.0
-        self._fate: tuple[Kind, str] = ("stopped", "")
+        self._swap: asyncio.Future[int] | None = None
+        #: Set while there is no instance.
+        self._empty = asyncio.Event()
+        self._empty.set()
         self._checked: set[tuple[int, AnyInterface]] = set()
 
     @property
@@ -91,57 +81,123 @@ class Unit:
 
     @property
     def worker(self) -> Worker | None:
-        """The present generation's worker."""
-        return self._worker
+        """The worker that calls go to, or wait for."""
+        current = self._state.current
+        instance = None if current is None else self._instances.get(current.number)
+        return None if instance is None else instance.worker
 
-    def lease(self, interface: AnyInterface) -> Lease:
-        """Lends the unit's connection for calls of one interface; starts the unit when it has to."""
+    def lease(
+        self, interface: AnyInterface | None, what: str = "a call", *, start: bool = True
+    ) -> Lease:
+        """Lends the unit's connection, for one call each; starts the unit when it has to.
+
+        Args:
+            interface: What the client knows; None: it is not checked.
+
+            what: Who it is, for the record of why the unit was started.
+
+            start: Whether it may wait for a start; without it an absent unit is UNAVAILABLE.
+        """
 
         @asynccontextmanager
         async def lease(deadline: float | None, /) -> AsyncGenerator[Connection, None]:
-            generation = await self._acquire(deadline)
-            while generation != self._lendable():
+            generation = await self._acquire(deadline, what, start)
+            while not self._lendable(generation):
                 # It ended between the grant and this step; nothing was sent yet.
                 self._feed(policy.Release(generation))
-                generation = await self._acquire(deadline)
+                generation = await self._acquire(deadline, what, start)
             try:
-                yield self._connection_for(interface)
+                yield self._connection(generation, interface)
+            except (grpc.aio.AioRpcError, grpc.aio.UsageError) as failure:
+                self._suspect(generation, failure)
+                raise
             finally:
                 self._feed(policy.Release(generation))
 
         return lease
 
-    async def start(self) -> None:
-        """Start the unit, unless it runs.
+    @asynccontextmanager
+    async def borrow(self, _deadline: float | None, /) -> AsyncGenerator[Connection, None]:
+        """The connection of the worker that is there, to look at it: that holds nothing up.
+
+        Raises:
+            Unavailable: There is none.
+        """
+        current = self._state.current
+        if current is None or not current.serves:
+            raise refusals.not_running(self._state)
+        yield self._connection(current.number, None)
+
+    async def start(self, trigger: str = "asked") -> int:
+        """Start the unit, unless it runs; whatever stood against it is forgotten.
+
+        Returns:
+            The generation.
 
         Raises:
             StartError: It won't start.
+            ResourceExhausted: Too many callers wait for it already.
         """
-        self._feed(policy.Release(await self._acquire(None)))
+        self._feed(policy.StartWanted(trigger))
+        current = self._state.current
+        if current is not None and current.phase is policy.Phase.READY and not current.suspect:
+            # A lease would have to wait for room behind the calls.
+            return current.number
+        generation = await self._acquire(None, "somebody asked for it", start=True)
+        self._feed(policy.Release(generation))
+        return generation
 
-    async def stop(self) -> None:
-        """Let the calls end, then stop the unit; the next call starts it again."""
-        await self._end("asked to", policy.StopAsked())
+    def preload(self) -> None:
+        """Start the unit without waiting for it."""
+        self._feed(policy.StartWanted("preload"))
+
+    async def stop(self, *, hold: bool = False) -> None:
+        """Let the calls end, then stop the unit, until the next call; with `hold`, until a start."""
+        self._feed(policy.StopAsked(hold))
+        # A caller that waited may have the next one started at once: that is not waited for.
+        await asyncio.gather(*[each.gone.wait() for each in self._instances.values()])
+
+    async def restart(self) -> int:
+        """Stop the unit and start it again; calls that come meanwhile wait."""
+        self._feed(policy.StopAsked())
+        return await self.start("restart")
+
+    async def swap(self, config: UnitConfig) -> int:
+        """Start another implementation beside the present one, and let it take its place.
+
+        Returns:
+            The new generation, once nothing is left of the old one.
+
+        Raises:
+            FailedPrecondition: It failed, or another swap is under way; the old one serves on.
+        """
+        spec = max(self._specs) + 1
+        self._specs[spec] = config
+        swap: asyncio.Future[int] = self._loop.create_future()
+        # Whoever asked may have gone.
+        swap.add_done_callback(lambda done: done.exception())
+        previous, self._swap = self._swap, swap
+        self._feed(policy.SwapAsked(spec))
+        if swap.done() and swap.exception() is not None:
+            # It was refused at once: the one that is under way is not ended by that.
+            self._swap = previous
+        return await asyncio.shield(swap)
 
     async def close(self) -> None:
         """Stop the unit for good."""
-        await self._end("the master leaves", policy.Close())
+        self._feed(policy.Close())
+        await self._empty.wait()
         if self._timer is not None:
             self._timer.cancel()
 
-    async def _end(self, why: str, event: policy.Event) -> None:
-        # One that is being removed already keeps its own reason.
-        if self._state.phase is not policy.Phase.STOPPING:
-            self._fate = ("stopped", why)
-        gone = self._gone
-        self._feed(event)
-        await gone.wait()
-
-    async def _acquire(self, deadline: float | None) -> int:
+    async def _acquire(self, deadline: float | None, what: str, start: bool) -> int:
         waiter = next(self._numbers)
         granted: asyncio.Future[int] = self._loop.create_future()
         self._waiting[waiter] = granted
-        self._feed(policy.Arrive(waiter))
+        self._feed(policy.Arrive(waiter, what, start))
+        if granted.done():
+            del self._waiting[waiter]
+            return granted.result()
         # Without a deadline of its own the start's wall budget bounds the wait, twice: a caller may
         # have to see the old generation out.
         until = deadline
@@ -152,15 +208,24 @@ class Unit:
                 return await granted
         except TimeoutError:
             self._abandon(waiter, granted)
-            raise DeadlineExceeded(
-                f"unit {self.config.name!r}: the time ran out while waiting for it to start",
-                dispatched=Dispatch.NO,
-            ) from None
+            raise self._late(deadline) from None
         except asyncio.CancelledError:
             self._abandon(waiter, granted)
             raise
         finally:
             self._waiting.pop(waiter, None)
+
+    def _late(self, deadline: float | None) -> RpcError:
+        reason = self._state.trouble.reason
+        last = f"; it failed before: {reason}" if reason else ""
+        if not reason and self.worker is not None and self.config.register:
+            last = f": {self.worker.detail}"
+        kind = Unavailable if deadline is None else DeadlineExceeded
+        return kind(
+            f"unit {self.config.name!r}: the time ran out while waiting for it "
+            f"({self._state.phase}){last}",
+            dispatched=Dispatch.NO,
+        )
 
     def _abandon(self, waiter: int, granted: "asyncio.Future[int]") -> None:
         # The grant may have come in the same instant in which the caller left.
@@ -169,17 +234,15 @@ class Unit:
         else:
             self._feed(policy.Leave(waiter))
 
-    def _lendable(self) -> int | None:
-        """The generation whose connection may be lent now."""
-        ready = self._state.phase in (policy.Phase.READY, policy.Phase.DRAINING)
-        return self._state.generation if ready else None
+    def _lendable(self, number: int) -> bool:
+        generation = self._state.find(number)
+        return generation is not None and generation.serves
 
-    def _connection_for(self, interface: AnyInterface) -> Connection:
-        worker = self._worker
-        if worker is None or worker.connection is None or worker.handshake is None:
-            raise StartError(f"unit {self.config.name!r} ended before the call was sent")
-        key = (worker.generation, interface)
-        if key not in self._checked:
+    def _connection(self, generation: int, interface: AnyInterface | None) -> Connection:
+        worker = self._instances[generation].worker
+        assert worker.connection is not None
+        assert worker.handshake is not None
+        if interface is not None and (generation, interface) not in self._checked:
             try:
                 check_compatible(
                     self.config.name,
@@ -189,26 +252,62 @@ class Unit:
                 )
             except HandshakeError as error:
                 raise StartError(str(error)) from error
-            self._checked.add(key)
+            self._checked.add((generation, interface))
         return worker.connection
 
-    def _feed(self, event: policy.Event) -> None:
-        self._state, effects = policy.decide(self._state, event, self._loop.time())
-        for effect in effects:
-            match effect:
-                case policy.Start(generation):
-                    self._gone = asyncio.Event()
-                    self._starting = self._spawn(self._start(generation))
-                case policy.Stop(generation):
-                    self._spawn(self._stop(generation))
-                case policy.Grant(waiters, generation):
-                    self._settle(waiters, generation)
-                case policy.Refuse(waiters, error):
-                    self._settle(waiters, error)
-                case policy.Wake(at):
-                    self._wake(at)
+    def _suspect(self, generation: int, failure: Exception) -> None:
+        error = from_grpc(failure) if isinstance(failure, grpc.aio.AioRpcError) else None
+        if error is None or (isinstance(error, Unavailable) and error.dispatched != Dispatch.YES):
+            if error is not None and self._lendable(generation):
+                # A crash breaks its calls before it is known itself.
+                self._instances[generation].calls += 1
+            self._feed(policy.Suspect(generation, str(failure)))
 
-    def _settle(self, waiters: tuple[int, ...], result: int | RpcError) -> None:
+    def _feed(self, event: policy.Event) -> None:
+        if isinstance(event, policy.Lost | policy.Unresponsive | policy.Alive):
+            self._note_calls(event)
+        self._state, effects = policy.decide(self._state, event, self._loop.time())
+        if isinstance(event, policy.Started) and self._lendable(event.generation):
+            worker = self._instances[event.generation].worker
+            seconds = self._loop.time() - self._instances[event.generation].began
+            self.history.add(event.generation, "ready", "start", worker.detail, seconds=seconds)
+        for effect in effects:
+            self._do(effect)
+
+    def _do(self, effect: policy.Effect) -> None:
+        match effect:
+            case policy.Grant(waiters, generation):
+                self._settle(waiters, generation)
+            case policy.Wake(at):
+                self._wake(at)
+            case policy.Refuse(waiters, error):
+                self._settle(waiters, error)
+            case policy.Start():
+                self._start(effect)
+            case policy.Stop(generation):
+                self._spawn(self._stop(self._instances[generation], effect))
+            case policy.Probe(generation):
+                self._instances[generation].probe()
+            case policy.SwapEnded(generation, error):
+                self._end_swap(generation, error)
+            case policy.Tell(kind, generation, trigger, why):
+                if kind != "swapped" and generation in self._instances:
+                    self._instances[generation].consequences.append(effect)
+                else:
+                    self.history.add(generation, kind, trigger, why)
+
+    def _end_swap(self, generation: int, error: RpcError | None) -> None:
+        # Whoever asked may have gone; how the next ones are launched doesn't hang on it.
+        used = {self._state.spec, *(each.spec for each in self._state.generations)}
+        self._specs = {spec: self._specs[spec] for spec in used}
+        self.config = self._specs[self._state.spec]
+        if self._swap is not None and not self._swap.done():
+            if error is None:
+                self._swap.set_result(generation)
+            else:
+                self._swap.set_exception(error)
+
+    def _settle(self, waiters: Sequence[int], result: int | RpcError) -> None:
         for waiter in waiters:
             granted = self._waiting.get(waiter)
             if isinstance(result, RpcError):
@@ -221,86 +320,74 @@ class Unit:
                 self._loop.call_soon(self._feed, policy.Release(result))
 
     def _wake(self, at: float) -> None:
-        if self._timer is not None:
+        if self._timer is not None and not self._timer.cancelled() and self._timer.when() > at:
             self._timer.cancel()
-        self._timer = self._loop.call_at(at, self._feed, policy.Tick())
+            self._timer = None
+        # One that comes earlier asks again, and the answer costs less than moving it at each call.
+        if self._timer is None:
+            self._timer = self._loop.call_at(at, self._tick)
 
-    async def _start(self, generation: int) -> None:
-        self._since = self._loop.time()
-        self._fate = ("stopped", "")
-        self._announce(generation, "starting")
-        try:
-            worker = self._worker = self._make(generation, self.log)
-            await worker.start()
-        except StartError as error:
-            self._fate = ("failed", error.message)
-            self._feed(policy.StartFailed(generation, error))
-            return
-        except Exception as error:
-            # Whatever it was, nobody may wait for ever.
-            log.exception("unit %r can't be started", self.config.name)
-            failure = StartError(f"unit {self.config.name!r} did not start: {error}")
-            self._fate = ("failed", failure.message)
-            self._feed(policy.StartFailed(generation, failure))
-            return
-        seconds = self._loop.time() - self._since
-        self._announce(generation, "ready", worker.detail, seconds)
-        self._watching = self._spawn(self._watch(worker))
-        self._feed(policy.Started(generation))
+    def _tick(self) -> None:
+        self._timer = None
+        self._feed(policy.Tick())
 
-    async def _watch(self, worker: Worker) -> None:
-        try:
-            how = await worker.ended()
-        except Exception as error:
-            how = f"it can't be watched: {error}"
-        if self._state.phase in (policy.Phase.READY, policy.Phase.DRAINING):
-            self._fate = ("exited", how)
-        self._feed(policy.Lost(worker.generation))
+    def _start(self, effect: policy.Start) -> None:
+        worker = self._make(self._specs[effect.spec], effect.generation, self.log)
+        instance = Instance(worker, self._feed)
+        if effect.trigger == "swap":
+            worker.verify = self._verify
+        worker.on_progress = partial(self.history.progress, effect.generation)
+        self._instances[effect.generation] = instance
+        self._empty.clear()
+        kind: Kind = "swapping" if effect.trigger == "swap" else "starting"
+        self.history.add(effect.generation, kind, effect.trigger, effect.why)
+        instance.start()
 
-    async def _stop(self, generation: int) -> None:
+    def _verify(self, new: HandshakeResponse) -> None:
+        # Asked when the candidate shakes hands: a call may have started the old one meanwhile.
+        if self.worker is not None:
+            check_replaces(self.worker.handshake, new)
+
+    async def _stop(self, instance: Instance, effect: policy.Stop) -> None:
         began = self._loop.time()
-        if self._watching is not None:
-            self._watching.cancel()
-        if self._starting is not None and not self._starting.done():
-            self._starting.cancel()
-            await asyncio.wait((self._starting,))
-        kind, detail = self._fate
-        if kind == "stopped":
-            reason = detail or f"not called for {self.config.idle:g} s"
-            self._announce(generation, "stopping", reason)
-            detail = ""
-        if self._worker is not None:
-            try:
-                how = await self._worker.stop()
-            except Exception:
-                log.exception("unit %r: what is left of it can't be removed", self.config.name)
-                how = "unknown"
-            detail = detail or how
-            self._worker = None
-        self._checked = {key for key in self._checked if key[0] > generation}
-        self._announce(generation, kind, detail, self._loop.time() - began)
-        self._gone.set()
-        self._feed(policy.Gone(generation))
-
-    def _announce(
-        self, generation: int, kind: Kind, detail: str = "", seconds: float = 0.0
-    ) -> None:
-        event = Event(
-            unit=self.config.name,
-            generation=generation,
-            kind=kind,
-            detail=detail,
-            seconds=seconds,
+        number = instance.generation
+        kind: Kind = "stopped"
+        if effect.trigger == "liveness":
+            self.history.add(number, "unresponsive", "liveness", effect.why)
+        elif effect.trigger in ("exit", "start"):
+            kind = "exited" if effect.trigger == "exit" else "failed"
+        else:
+            self.history.add(number, "stopping", effect.trigger, effect.why)
+        ending = await instance.stop(force=effect.force)
+        detail = effect.why if kind in ("exited", "failed") else ending.text
+        self.history.add(
+            number,
+            kind,
+            effect.trigger,
+            detail,
+            seconds=self._loop.time() - began,
+            crash=instance.crash(ending) if effect.trigger in _UNWANTED else None,
         )
-        level = logging.WARNING if kind in ("exited", "failed") else logging.INFO
-        log.log(level, "unit %s (generation %d): %s %s", event.unit, generation, kind, detail)
-        self._tell(event)
+        for each in instance.consequences:
+            self.history.add(number, each.kind, each.trigger, each.why)
+        del self._instances[number]
+        self._checked = {key for key in self._checked if key[0] != number}
+        self._feed(policy.Gone(number))
+        instance.gone.set()
+        if not self._instances:
+            self._empty.set()
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def _note_calls(self, event: policy.Lost | policy.Unresponsive | policy.Alive) -> None:
+        instance = self._instances.get(event.generation)
+        known = self._state.find(event.generation)
+        if instance is not None and known is not None:
+            broken = 0 if isinstance(event, policy.Alive) else instance.calls + known.leases
+            instance.calls = broken
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        return task
 
 
 def _copy(error: RpcError) -> RpcError:

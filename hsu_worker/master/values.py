@@ -10,6 +10,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
+from difflib import get_close_matches
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -24,7 +25,17 @@ from hsu_worker.wire.launch import LaunchVariables
 Parse = Callable[[object, Path], Any]
 
 _INTERFACE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*")
-_IMPORT_STRING = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
+_IMPORT_STRING = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*(:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*)?")
+_BYTES = {
+    "B": 1,
+    "KB": 1000,
+    "MB": 1000**2,
+    "GB": 1000**3,
+    "KiB": 1 << 10,
+    "MiB": 1 << 20,
+    "GiB": 1 << 30,
+}
+_SIZE = re.compile(f"([1-9][0-9]*)({'|'.join(_BYTES)})")
 _EVERY_WORKER = ("hsu.core.v1.", "grpc.health.v1.", "grpc.reflection.")
 _LAUNCH_VARIABLES = {f"HSU_{each.name.upper()}" for each in fields(LaunchVariables)}
 
@@ -68,11 +79,13 @@ def count(value: object, folder: Path) -> int:
     return value
 
 
-def one_of(*words: str) -> Parse:
+def one_of(*words: str, make: Callable[[str], str] = str) -> Parse:
     def parse(value: object, folder: Path) -> str:
         if not isinstance(value, str) or value not in words:
-            raise wrong(" or ".join(map(toml, words)), value)
-        return value
+            near = get_close_matches(value, words, n=1) if isinstance(value, str) else []
+            hint = f"; did you mean {toml(near[0])}?" if near else ""
+            raise ConfigError(f"{wrong(' or '.join(map(toml, words)), value)}{hint}")
+        return make(value)
 
     return parse
 
@@ -96,6 +109,14 @@ def duration(*, never: bool = False, zero: bool = True) -> Parse:
         return seconds
 
     return parse
+
+
+def size(value: object, folder: Path) -> int:
+    """A number of bytes: `"10MB"` are ten million, `"10MiB"` a few more."""
+    match = _SIZE.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        raise wrong('a size such as "10MB" or "10MiB"', value)
+    return int(match[1]) * _BYTES[match[2]]
 
 
 def import_string(value: object, folder: Path) -> str:

@@ -36,9 +36,14 @@ def authenticate(metadata: Any, token: str) -> None:
         Refused: The token is missing or wrong.
     """
     if token and not presents(metadata, token):
-        raise Refused(
-            Unauthenticated("the token is missing or wrong: send `authorization: Bearer <token>`")
-        )
+        raise stranger()
+
+
+def stranger() -> Refused:
+    """The answer to whoever has no token."""
+    return Refused(
+        Unauthenticated("the token is missing or wrong: send `authorization: Bearer <token>`")
+    )
 
 
 def admission(

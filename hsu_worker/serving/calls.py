@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Awaitable
 from typing import Any
 
 from hsu_worker.authoring.call import Call
@@ -10,7 +11,7 @@ from hsu_worker.authoring.call import Call
 class ServedCall(Call):
     """A call as the dispatch sees it: it also knows the task that handles it."""
 
-    __slots__ = ("cut_off", "given_up_at", "started", "task")
+    __slots__ = ("cut_off", "given_up_at", "opening", "started", "task")
 
     task: "asyncio.Task[Any]"
     started: float
@@ -19,6 +20,8 @@ class ServedCall(Call):
     """When somebody first noticed that nobody waits for the answer."""
     cut_off: str
     """Why we ended the call ourselves; empty when we did not."""
+    opening: bool
+    """Its first answer is being written."""
 
     def begin(self, now: float, task: "asyncio.Task[Any]") -> None:
         """Note when it began, and in which task."""
@@ -26,6 +29,21 @@ class ServedCall(Call):
         self.task = task
         self.given_up_at = None
         self.cut_off = ""
+        self.opening = False
+
+    async def open(self, write: Awaitable[None]) -> None:
+        """Write the first answer; the call is cut off after it.
+
+        grpc.aio can't send the status of a call whose first write was interrupted: its caller would
+        wait for ever.
+        """
+        self.opening = True
+        try:
+            await write
+        finally:
+            self.opening = False
+        if self.cut_off:
+            raise asyncio.CancelledError
 
     @property
     def cancelled(self) -> bool:
@@ -101,5 +119,6 @@ class Calls:
         for call in running:
             call.cut_off = reason
             call.cancel()
-            call.task.cancel()
+            if not call.opening:
+                call.task.cancel()
         return len(running)

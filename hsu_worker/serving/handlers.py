@@ -105,9 +105,12 @@ def _stream_handler(served: Served) -> Callable[[Any, Context], Any]:
             request = receive(body, context, call)
             async with slot:
                 responses = respond(request)
+                opened = False
                 try:
                     async for response in responses:
-                        await context.write(serialize(response))
+                        write = context.write(serialize(response))
+                        await (write if opened else call.open(write))
+                        opened = True
                 finally:
                     # The caller may have left: without this the handler's `finally` runs whenever.
                     await responses.aclose()

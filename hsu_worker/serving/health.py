@@ -49,7 +49,7 @@ class Health:
     def _build(self) -> "dict[str, grpc.RpcMethodHandler[Any, Any]]":
         from grpc_health.v1 import health_pb2
 
-        # Any: `List` came with a later version than the oldest that we run on.
+        # Any: the messages of `List` came with a later version than the oldest that we run on.
         pb: Any = health_pb2
 
         statuses = {
@@ -85,7 +85,11 @@ class Health:
                 else:
                     await self._changed()
 
-        async def list_all(_request: Any, _context: "grpc.aio.ServicerContext[Any, Any]") -> Any:
+        async def list_all(_request: Any, context: "grpc.aio.ServicerContext[Any, Any]") -> Any:
+            if not hasattr(pb, "HealthListResponse"):
+                await context.abort(
+                    grpc.StatusCode.UNIMPLEMENTED, "List needs grpcio-health-checking 1.85"
+                )
             return pb.HealthListResponse(
                 statuses={
                     name: pb.HealthCheckResponse(status=status(name))
@@ -96,11 +100,9 @@ class Health:
         handlers = {
             "Check": _handler(grpc.unary_unary_rpc_method_handler, check, pb.HealthCheckRequest),
             "Watch": _handler(grpc.unary_stream_rpc_method_handler, watch, pb.HealthCheckRequest),
+            # Its own request is empty too, and as young as its response.
+            "List": _handler(grpc.unary_unary_rpc_method_handler, list_all, pb.HealthCheckRequest),
         }
-        if hasattr(pb, "HealthListRequest"):
-            handlers["List"] = _handler(
-                grpc.unary_unary_rpc_method_handler, list_all, pb.HealthListRequest
-            )
         return {f"/{SERVICE}/{name}": handler for name, handler in handlers.items()}
 
 

@@ -96,7 +96,7 @@ class LogRing:
             while self._bytes > self._ring_bytes and self._first < len(self._entries) - 1:
                 self._bytes -= self._entries[self._first].size
                 self._first += 1
-            if self._first > 1024 and self._first * 2 > len(self._entries):
+            if self._first * 2 > len(self._entries):
                 del self._entries[: self._first]
                 self._first = 0
             wake = self._followers > 0 and not self._woken

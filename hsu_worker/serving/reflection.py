@@ -2,8 +2,9 @@
 
 import asyncio
 import importlib
-from collections.abc import Callable, Iterable
-from typing import Any, Final
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from contextlib import aclosing
+from typing import Any, Final, TypeAlias
 
 import grpc
 import grpc.aio
@@ -17,6 +18,14 @@ V1: Final = "grpc.reflection.v1.ServerReflection"
 V1ALPHA: Final = "grpc.reflection.v1alpha.ServerReflection"
 
 
+#: Sees a `ServerReflectionRequest` and the pools that it is answered from, first to last.
+Prepare: TypeAlias = Callable[[Any, list[descriptor_pool.DescriptorPool]], Awaitable[None]]
+
+
+async def _nothing_to_add(_request: Any, _pools: list[descriptor_pool.DescriptorPool]) -> None:
+    pass
+
+
 class Reflection:
     """Tells what a server serves, to callers that the server lets in.
 
@@ -24,13 +33,19 @@ class Reflection:
         names: The interfaces, by their full names.
 
         authenticate: Raises `Refused` for metadata without the token.
+
+        prepare: Sees each request first, and may add pools to those that it is answered from.
     """
 
     def __init__(
-        self, names: Callable[[], Iterable[str]], authenticate: Callable[[Any], None]
+        self,
+        names: Callable[[], Iterable[str]],
+        authenticate: Callable[[Any], None],
+        prepare: Prepare = _nothing_to_add,
     ) -> None:
         self._names = names
         self._authenticate = authenticate
+        self._prepare = prepare
         self._open: set[asyncio.Task[Any]] = set()
         self._closed = False
 
@@ -47,23 +62,30 @@ class Reflection:
     def _build(self) -> "dict[str, grpc.RpcMethodHandler[Any, Any]]":
         from grpc_reflection.v1alpha import reflection, reflection_pb2
 
-        pool = _pool_with_v1()
+        v1 = _pool_with_v1()
 
-        async def info(_requests: Any, context: "grpc.aio.ServicerContext[Any, Any]") -> None:
+        async def info(requests: Any, context: "grpc.aio.ServicerContext[Any, Any]") -> None:
             task = asyncio.current_task()
             assert task is not None
-            try:
-                self._authenticate(context.invocation_metadata())
-            except Refused as refusal:
-                await answer_failure(context, V1, None, refusal)
+            pools = [descriptor_pool.Default(), v1]
+
+            async def prepared() -> AsyncGenerator[Any, None]:
+                async for request in requests:
+                    await self._prepare(request, pools)
+                    yield request
+
             self._open.add(task)
             try:
+                self._authenticate(context.invocation_metadata())
                 # Made for each stream: what a master serves changes.
                 servicer: Any = reflection.aio.ReflectionServicer(
-                    {*self._names(), HEALTH, V1, V1ALPHA}, pool=pool
+                    {*self._names(), HEALTH, V1, V1ALPHA}, pool=ChainedPool(pools)
                 )
-                async for answer in servicer.ServerReflectionInfo(_requests, context):
-                    await context.write(answer)
+                async with aclosing(prepared()) as asked:
+                    async for answer in servicer.ServerReflectionInfo(asked, context):
+                        await context.write(answer)
+            except Refused as refusal:
+                await answer_failure(context, V1, None, refusal)
             except asyncio.CancelledError:
                 if not self._closed:
                     raise
@@ -79,15 +101,18 @@ class Reflection:
         return {f"/{service}/ServerReflectionInfo": handler for service in (V1, V1ALPHA)}
 
 
-class _ChainedPool:
-    """A pool that looks into the default one after its own.
+class ChainedPool:
+    """Several pools as one, each asked after those before it."""
 
-    grpcio-reflection serves v1alpha only, and clients that ask for v1 then want its descriptors.
-    Another package may bring the true v1 file, so it must not be added to the default pool.
-    """
+    def __init__(self, pools: list[descriptor_pool.DescriptorPool]) -> None:
+        self._pools = pools
 
-    def __init__(self, own: descriptor_pool.DescriptorPool) -> None:
-        self._pools = (descriptor_pool.Default(), own)
+    def FindFileContainingSymbol(self, symbol: str) -> Any:  # noqa: N802  protobuf's name
+        """As of one pool; protobuf itself takes no method for a symbol."""
+        try:
+            return self.__getattr__("FindFileContainingSymbol")(symbol)
+        except KeyError:
+            return self.FindMethodByName(symbol).containing_service.file
 
     def __getattr__(self, method: str) -> Callable[..., Any]:
         def look(*arguments: Any) -> Any:
@@ -106,7 +131,11 @@ def _serialize(message: Any) -> bytes:
     return body
 
 
-def _pool_with_v1() -> Any:
+def _pool_with_v1() -> descriptor_pool.DescriptorPool:
+    """What makes v1 known: grpcio-reflection serves v1alpha only, and clients that ask for v1 then
+    want its descriptors. Another package may bring the true v1 file, so this one must not be added
+    to the default pool.
+    """
     # Makes the file of the health service known.
     importlib.import_module("grpc_health.v1.health_pb2")
     from grpc_reflection.v1alpha import reflection_pb2
@@ -120,7 +149,7 @@ def _pool_with_v1() -> Any:
     _rename(v1, ".grpc.reflection.v1alpha.", ".grpc.reflection.v1.")
     own = descriptor_pool.DescriptorPool()
     own.AddSerializedFile(v1.SerializeToString())
-    return _ChainedPool(own)
+    return own
 
 
 def _rename(file: Any, before: str, after: str) -> None:

@@ -11,8 +11,8 @@ MAX_UNIX_PATH = 100
 
 _CURE = "write unix:<absolute path> or tcp:<host>:<port>, such as tcp:127.0.0.1:0"
 
-# grpc reads a path as a URI: it would listen elsewhere than the path says.
-_ESCAPES = frozenset("%?#")
+# grpc reads a path as a URI, and a list at each comma: it would listen elsewhere than the path says.
+_ESCAPES = frozenset("%?#,")
 
 _NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?")
 _DIGITS = re.compile(r"[0-9]{1,5}")
@@ -68,6 +68,18 @@ class Address:
             return f"unix:{self.path}"
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
+    def check_local(self) -> None:
+        """Refuse to listen where others could read and make calls, unless they are welcome.
+
+        Raises:
+            AddressError: Not only this machine can reach it.
+        """
+        if not self.is_local:
+            raise AddressError(
+                f"address {self}: others in the network could read and make calls; "
+                "listen at tcp:127.0.0.1:0, or add --insecure-remote"
+            )
+
     def answers(self, asked: "Address") -> bool:
         """A worker that was asked to listen at `asked` may say that it listens here."""
         if asked.is_unix or asked.port:
@@ -84,7 +96,7 @@ def _path(text: str, path: str) -> str:
     if not path.isascii() or not path.isprintable() or set(path) & _ESCAPES:
         raise AddressError(
             f"address {text!r}: the path holds something else than printable ASCII, "
-            "or one of % ? #; choose another folder"
+            "or one of % ? # ,; choose another folder"
         )
     if len(path) > MAX_UNIX_PATH:
         raise AddressError(

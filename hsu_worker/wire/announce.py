@@ -52,14 +52,19 @@ class Announcement:
         if words[1] != str(CONTRACT_VERSION):
             raise LaunchError(
                 f"the worker speaks version {words[1]} of the launch contract, "
-                f"this master version {CONTRACT_VERSION}"
+                f"this master version {CONTRACT_VERSION}; update the older one"
             )
         if words[2] != instance:
-            raise LaunchError(f"the announce line is another instance's: {words[2]!r}")
+            raise LaunchError(
+                f"the announce line is another instance's: {words[2]!r}; write this launch's "
+                "HSU_INSTANCE"
+            )
         try:
             address = Address.parse(words[3])
         except AddressError as error:
             raise LaunchError(f"the announce line names a malformed address: {error}") from None
         if not address.answers(asked):
-            raise LaunchError(f"the worker listens at {address}, and was asked for {asked}")
+            raise LaunchError(
+                f"the worker listens at {address}, and was asked for {asked}: HSU_LISTEN says where"
+            )
         return cls(instance=words[2], address=address)

@@ -2,17 +2,27 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from functools import partial
 from typing import Any
 
 import grpc.aio
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 
-from hsu_worker.errors import DeadlineExceeded, Dispatch, Unavailable
+from hsu_worker.errors import (
+    Cancelled,
+    DeadlineExceeded,
+    Dispatch,
+    Internal,
+    RpcError,
+    Unavailable,
+)
 from hsu_worker.interface import Method
 from hsu_worker.wire.connection import Connection, Lease, lend
 from hsu_worker.wire.metadata import CALL_ID, CURRENT_CALL_ID, Metadata, check_metadata
-from hsu_worker.wire.sender import RequestSource as RequestSource
 from hsu_worker.wire.sender import Sender
+from hsu_worker.wire.source import RequestSource as RequestSource
+from hsu_worker.wire.source import Source
 from hsu_worker.wire.status import from_grpc
 
 #: Tries of a call that provably has not reached a worker, the first one included.
@@ -20,7 +30,35 @@ MAX_TRIES = 3
 
 #: What a call that fails raises: grpc's own error; when the channel is closed under it, a
 #: CancelledError; when it was closed before, a UsageError.
-_FAILURES = (grpc.aio.AioRpcError, grpc.aio.UsageError, asyncio.CancelledError)
+FAILURES = (grpc.aio.AioRpcError, grpc.aio.UsageError, asyncio.CancelledError)
+
+
+class Tries:
+    """The tries of one call: how many are left, and whether one of them may have run."""
+
+    def __init__(self, method: Method) -> None:
+        self._method = method
+        self._left = MAX_TRIES
+        self._dispatched = Dispatch.NO
+
+    def failed(self, error: BaseException, *, again: bool) -> None:
+        """Return when the call may be made once more; else raise its error.
+
+        Args:
+            error: Why this try failed.
+
+            again: It can be made again, as far as the caller knows.
+        """
+        self._left -= 1
+        if again and self._left and may_retry(error, self._method):
+            assert isinstance(error, RpcError)
+            if error.dispatched is not Dispatch.NO:
+                self._dispatched = error.dispatched
+            return
+        # What an earlier try may have done is not undone by a last one that reached nobody.
+        if isinstance(error, RpcError) and error.dispatched is Dispatch.NO:
+            error.dispatched = self._dispatched
+        raise error from None
 
 
 class Client:
@@ -45,38 +83,41 @@ class Client:
         self, method: Method, request: Message, timeout: float | None, metadata: Metadata
     ) -> Any:
         deadline = _deadline(timeout)
-        for tries_left in reversed(range(MAX_TRIES)):
-            async with self._lease(deadline) as lent:
-                try:
-                    return await self._call(lent, method, deadline, metadata, request)
-                except _FAILURES as failure:
-                    error = _mapped(failure)
-                    if not (tries_left and _may_retry(error, method)):
-                        raise error from None
-        raise AssertionError("the last try returns or raises")
+        body = _body(method, request)
+        tries = Tries(method)
+        while True:
+            lent: Connection | None = None
+            # A failure goes through the lease, whose owner has to know that nobody answers there.
+            try:
+                async with self._lease(deadline) as lent:
+                    return _parsed(method, await self._call(lent, method, deadline, metadata, body))
+            except (RpcError, *FAILURES) as failure:
+                tries.failed(call_error(failure, lent), again=lent is not None)
 
     async def _unary_stream(
         self, method: Method, request: Message, timeout: float | None, metadata: Metadata
     ) -> AsyncGenerator[Any, None]:
         deadline = _deadline(timeout)
-        for tries_left in reversed(range(MAX_TRIES)):
+        body = _body(method, request)
+        tries = Tries(method)
+        while True:
             answered = False
-            async with self._lease(deadline) as lent:
-                try:
-                    call = self._call(lent, method, deadline, metadata, request)
+            lent: Connection | None = None
+            try:
+                async with self._lease(deadline) as lent:
+                    call = self._call(lent, method, deadline, metadata, body)
                     try:
                         async for response in call:
                             answered = True
-                            yield response
+                            yield _parsed(method, response)
                     finally:
                         # Whoever leaves the loop early means it: without this the worker goes on.
                         call.cancel()
-                except _FAILURES as failure:
-                    error = _mapped(failure, answered=answered)
-                    if answered or not (tries_left and _may_retry(error, method)):
-                        raise error from None
-                else:
-                    return
+            except (RpcError, *FAILURES) as failure:
+                error = call_error(failure, lent, answered=answered)
+                tries.failed(error, again=lent is not None and not answered)
+            else:
+                return
 
     async def _stream_unary(
         self,
@@ -86,16 +127,21 @@ class Client:
         metadata: Metadata,
     ) -> Any:
         deadline = _deadline(timeout)
-        async with self._lease(deadline) as lent:
-            try:
-                call = self._call(lent, method, deadline, metadata)
-                async with Sender(call, requests) as sender:
-                    try:
-                        return await call
-                    except _FAILURES as failure:
-                        await sender.reraise(failure)
-            except _FAILURES as failure:
-                raise _mapped(failure) from None
+        async with aclosing(Source(requests, partial(_body, method))) as source:
+            tries = Tries(method)
+            while True:
+                lent: Connection | None = None
+                try:
+                    async with self._lease(deadline) as lent:
+                        call = self._call(lent, method, deadline, metadata)
+                        async with Sender(call, source.from_the_first()) as sender:
+                            try:
+                                return _parsed(method, await call)
+                            except FAILURES as failure:
+                                await sender.reraise(failure)
+                except (RpcError, *FAILURES) as failure:
+                    again = lent is not None and source.repeatable
+                    tries.failed(call_error(failure, lent), again=again)
 
     async def _stream_stream(
         self,
@@ -105,19 +151,26 @@ class Client:
         metadata: Metadata,
     ) -> AsyncGenerator[Any, None]:
         deadline = _deadline(timeout)
-        answered = False
-        async with self._lease(deadline) as lent:
-            try:
-                call = self._call(lent, method, deadline, metadata)
-                async with Sender(call, requests) as sender:
-                    try:
-                        async for response in call:
-                            answered = True
-                            yield response
-                    except _FAILURES as failure:
-                        await sender.reraise(failure)
-            except _FAILURES as failure:
-                raise _mapped(failure, answered=answered) from None
+        async with aclosing(Source(requests, partial(_body, method))) as source:
+            tries = Tries(method)
+            while True:
+                answered = False
+                lent: Connection | None = None
+                try:
+                    async with self._lease(deadline) as lent:
+                        call = self._call(lent, method, deadline, metadata)
+                        async with Sender(call, source.from_the_first()) as sender:
+                            try:
+                                async for response in call:
+                                    answered = True
+                                    yield _parsed(method, response)
+                            except FAILURES as failure:
+                                await sender.reraise(failure)
+                except (RpcError, *FAILURES) as failure:
+                    again = lent is not None and not answered and source.repeatable
+                    tries.failed(call_error(failure, lent, answered=answered), again=again)
+                else:
+                    return
 
     def _call(
         self,
@@ -125,29 +178,51 @@ class Client:
         method: Method,
         deadline: float | None,
         metadata: Metadata,
-        *request: Message,
+        *body: bytes,
     ) -> Any:
         channel = lent.channel
         make: Any = (
             (channel.unary_unary, channel.unary_stream),
             (channel.stream_unary, channel.stream_stream),
         )[method.client_streaming][method.server_streaming]
-        return make(
-            method.path,
-            request_serializer=_serialize,
-            response_deserializer=method.response.FromString,
-        )(*request, timeout=_left(deadline), metadata=_join(lent, metadata))
+        # No serializers: what they raise grpc.aio drops, and sends an empty message, or answers None.
+        call = make(method.path)(*body, timeout=time_left(deadline), metadata=_join(lent, metadata))
+        if method.server_streaming:
+            lent.streams.add(call)
+        return call
 
 
-def _serialize(message: Message) -> bytes:
-    return message.SerializeToString()
+def _body(method: Method, request: Any) -> bytes:
+    if not isinstance(request, method.request):
+        raise TypeError(
+            f"{method.path} takes {method.request.__qualname__}, "
+            f"and was called with {type(request).__qualname__}"
+        )
+    return request.SerializeToString()
+
+
+def _parsed(method: Method, body: bytes | None) -> Message:
+    if body is None:
+        # A stream of requests may end well and without an answer.
+        raise Internal(f"{method.path} ended without an answer")
+    try:
+        return method.response.FromString(body)
+    except DecodeError:
+        raise Internal(
+            f"the answer of {method.path} is no {method.response.DESCRIPTOR.full_name}"
+        ) from None
 
 
 def _deadline(timeout: float | None) -> float | None:
     return None if timeout is None else asyncio.get_running_loop().time() + timeout
 
 
-def _left(deadline: float | None) -> float | None:
+def time_left(deadline: float | None) -> float | None:
+    """Seconds until a deadline in the running loop's time; None: there is none.
+
+    Raises:
+        DeadlineExceeded: None are left.
+    """
     if deadline is None:
         return None
     left = deadline - asyncio.get_running_loop().time()
@@ -165,24 +240,37 @@ def _join(lent: Connection, metadata: Metadata) -> "grpc.aio.Metadata":
     return joined
 
 
-def _may_retry(error: BaseException, method: Method) -> bool:
+def may_retry(error: BaseException, method: Method | None = None) -> bool:
+    """Whether a call that failed with this may be made again; without a method: it may have effects."""
     if not isinstance(error, Unavailable):
         return False
     return error.dispatched is Dispatch.NO or (
-        error.dispatched is Dispatch.UNKNOWN and method.idempotent
+        error.dispatched is Dispatch.UNKNOWN and method is not None and method.idempotent
     )
 
 
-def _mapped(failure: BaseException, *, answered: bool = False) -> BaseException:
+def call_error(
+    failure: BaseException, lent: Connection | None, *, answered: bool = False
+) -> BaseException:
     """The error of a call that failed; the failure itself when the caller was cancelled."""
+    if isinstance(failure, RpcError):
+        return failure
     if isinstance(failure, grpc.aio.AioRpcError):
-        return from_grpc(failure, answered=answered)
+        error = from_grpc(failure, answered=answered, target=lent.target if lent else "")
+        if not isinstance(error, Cancelled) or error.dispatched is not Dispatch.UNKNOWN:
+            return error
+        # No handler said so, and the caller didn't: the server went away under the call.
+        return _closed(answered)
     if isinstance(failure, grpc.aio.UsageError):
         return Unavailable(f"the connection can't be used: {failure}", dispatched=Dispatch.NO)
     task = asyncio.current_task()
     if task is None or task.cancelling():
         return failure
     # grpc cancels the calls of a channel that is closed, and means nobody's task.
+    return _closed(answered)
+
+
+def _closed(answered: bool) -> Unavailable:
     return Unavailable(
         "the connection was closed before the answer was complete",
         dispatched=Dispatch.YES if answered else Dispatch.UNKNOWN,

@@ -3,7 +3,8 @@
 from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
+from weakref import WeakSet
 
 import grpc.aio
 
@@ -37,6 +38,11 @@ class Connection:
     channel: grpc.aio.Channel
     # It holds the token.
     metadata: Metadata = field(default=(), repr=False)
+    target: str = ""
+    """What is dialled, as grpc writes it; empty when only the caller knows."""
+    # Streams of answers. Closing the channel of an older grpcio leaves those that nobody reads at
+    # that moment, and then their readers wait for ever.
+    streams: "WeakSet[Any]" = field(default_factory=WeakSet, repr=False, compare=False)
 
     @classmethod
     def open(
@@ -67,10 +73,13 @@ class Connection:
             ("grpc.max_receive_message_length", message_bytes),
             ("grpc.max_send_message_length", -1),
         )
-        return cls(grpc.aio.insecure_channel(address.target, options=options), bearer(token))
+        channel = grpc.aio.insecure_channel(address.target, options=options)
+        return cls(channel, bearer(token), address.target)
 
     async def close(self) -> None:
         """Close the channel; a client fails the calls on it as UNAVAILABLE."""
+        for call in tuple(self.streams):
+            call.cancel()
         await self.channel.close()
 
 

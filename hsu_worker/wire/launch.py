@@ -12,6 +12,15 @@ _DIGITS = re.compile(r"[0-9]{1,9}")
 _TOKEN = re.compile(r"[!-~]*")
 
 
+#: The master that launched this process, and the token for it; the environment has them no more.
+_own_master: list[tuple[Address, str]] = []
+
+
+def own_master() -> tuple[Address, str] | None:
+    """Where the master that launched this process listens, and what lets this process in."""
+    return _own_master[-1] if _own_master else None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaunchVariables:
     """Each field is the variable `HSU_<NAME>`; docs/launch-contract.md says what it means.
@@ -57,6 +66,9 @@ class LaunchVariables:
             yield f"HSU_INSTANCE={self.instance!r}: not 32 hex digits in lower case"
         if not self.listen:
             yield "HSU_LISTEN is not set: write unix:<path> or tcp:127.0.0.1:0"
+        if not self.token:
+            # Without one the worker would answer everybody.
+            yield "HSU_TOKEN is not set: write what callers have to present"
         for name in ("listen", "master"):
             if text := getattr(self, name):
                 try:
@@ -71,6 +83,11 @@ class LaunchVariables:
             if not _TOKEN.fullmatch(getattr(self, name)):
                 # Never with its value: error texts end in logs.
                 yield f"HSU_{name.upper()}: holds something else than printable ASCII, no spaces"
+
+    def remember_master(self) -> None:
+        """Let `own_master` tell it, now that the environment doesn't."""
+        if self.master:
+            _own_master.append((Address.parse(self.master), self.master_token))
 
     @property
     def address(self) -> Address:

@@ -27,6 +27,11 @@ _NAME: Final = re.compile(r"[0-9a-z_.-]+")
 _TEXT: Final = re.compile(r"[ -~]*")
 
 
+def is_token(text: str) -> bool:
+    """It can be presented: printable ASCII without spaces."""
+    return text.isascii() and text.isprintable() and text != "" and " " not in text
+
+
 def bearer(token: str) -> Metadata:
     """The metadata that presents `token`; none for an empty one."""
     return ((AUTHORIZATION, f"Bearer {token}"),) if token else ()

@@ -1,24 +1,12 @@
 """Sends the requests of a stream while the answers are read."""
 
 import asyncio
-from collections.abc import (
-    AsyncGenerator,
-    AsyncIterable,
-    AsyncIterator,
-    Coroutine,
-    Iterable,
-    Sequence,
-)
+from collections.abc import AsyncGenerator, Coroutine
 from types import TracebackType
-from typing import Any, Final, Self, TypeAlias, TypeVar
+from typing import Any, Final, Self
 
 import grpc
 import grpc.aio
-
-T = TypeVar("T")
-
-#: What a client accepts as a stream of requests: a list, a generator, an async generator.
-RequestSource: TypeAlias = Iterable[T] | AsyncIterable[T]
 
 #: What grpc.aio says when a request can't be sent because the call has ended.
 _OVERWRITTEN: Final = "Internal error from Core"
@@ -34,13 +22,14 @@ class Sender:
     exception of the caller's generator is lost.
     """
 
-    def __init__(self, call: Any, requests: RequestSource[Any]) -> None:
+    def __init__(self, call: Any, requests: AsyncGenerator[Any, None]) -> None:
         self._call = call
-        self._iterator = aiter(requests) if isinstance(requests, AsyncIterable) else _step(requests)
-        self._first: grpc.aio.AioRpcError | None = None
+        self._requests = requests
         self._task: asyncio.Task[None]
         self.failure: Exception | None = None
         """What the caller's own generator raised."""
+        self.first_status: grpc.aio.AioRpcError | None = None
+        """The first status that the call had: a request that can't be sent overwrites it."""
 
     async def __aenter__(self) -> Self:
         self._call.add_done_callback(self._note)
@@ -57,8 +46,7 @@ class Sender:
         # It may wait for a request that the call, which has ended, needs no more.
         self._task.cancel()
         await asyncio.wait((self._task,))
-        if isinstance(self._iterator, AsyncGenerator):
-            await self._iterator.aclose()
+        await self._requests.aclose()
 
     async def reraise(self, failure: BaseException) -> None:
         """Raise why the call failed, given what grpc.aio raised; return when it ended well."""
@@ -67,20 +55,20 @@ class Sender:
         if not isinstance(failure, grpc.aio.AioRpcError) or failure.details() != _OVERWRITTEN:
             raise failure
         # The true status came before, and was overwritten, or comes in a moment.
-        truth = self._first
+        truth = self.first_status
         deadline = asyncio.get_running_loop().time() + _TRUTH_TIMEOUT
         while truth is None or truth.details() == _OVERWRITTEN:
             if asyncio.get_running_loop().time() > deadline:
                 raise failure
             await asyncio.sleep(0.001)
-            truth = _status(self._call)
+            truth = final_status(self._call)
         if truth.code() is not grpc.StatusCode.OK:
             raise truth
 
     async def _send(self) -> None:
         while True:
             try:
-                request = await anext(self._iterator)
+                request = await anext(self._requests)
             except StopAsyncIteration:
                 break
             except Exception as failure:
@@ -98,10 +86,12 @@ class Sender:
             return
 
     def _note(self, call: Any) -> None:
-        self._first = _status(call)
+        # Older grpcio tells every status.
+        if self.first_status is None:
+            self.first_status = final_status(call)
 
 
-def _status(call: Any) -> grpc.aio.AioRpcError:
+def final_status(call: Any) -> grpc.aio.AioRpcError:
     """The status of a call that has ended."""
     return grpc.aio.AioRpcError(
         _now(call.code()),
@@ -119,15 +109,3 @@ def _now(coroutine: Coroutine[Any, Any, Any]) -> Any:
         return returned.value
     coroutine.close()
     raise AssertionError("the call has ended")
-
-
-async def _step(requests: Iterable[Any]) -> AsyncIterator[Any]:
-    if isinstance(requests, Sequence):
-        for request in requests:
-            yield request
-        return
-    # A generator may read files or wait: it must not do so on the loop's thread.
-    iterator = iter(requests)
-    end = object()
-    while (request := await asyncio.to_thread(next, iterator, end)) is not end:
-        yield request

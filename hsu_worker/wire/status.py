@@ -20,6 +20,13 @@ _CODES = {grpc_code: code for code, grpc_code in GRPC_CODES.items()}
 MAX_MESSAGE = 2 << 10
 MAX_DETAILS = 4 << 10
 
+#: How grpc begins the message of a call for which there was no connection (its pick_first and
+#: round_robin policies have it from one place; a test holds it against each grpc that we run on).
+_NOT_CONNECTED = "failed to connect to all addresses; last error: "
+
+#: What grpc says of a message over the limit, at either end; not what to do about it.
+_TOO_LARGE = "eceived message larger than max"
+
 #: Codes that grpc itself makes up at the client, without a word from a worker.
 _LOCAL = frozenset(
     {
@@ -40,13 +47,23 @@ def error_info(reason: str, **metadata: str) -> Any:
     return ErrorInfo(reason=reason, domain=ERROR_DOMAIN, metadata=metadata)
 
 
+def retry_info(seconds: float) -> Any:
+    """A google.rpc.RetryInfo: when to try again, in seconds from now."""
+    from google.protobuf.duration_pb2 import Duration
+    from google.rpc.error_details_pb2 import RetryInfo
+
+    delay = Duration()
+    delay.FromNanoseconds(int(seconds * 1e9))
+    return RetryInfo(retry_delay=delay)
+
+
 def to_status(error: RpcError) -> tuple[grpc.StatusCode, str, Metadata]:
     """The code, the message and the trailers that carry an error, as `context.abort` takes them.
 
     A client drops a call whose trailers are over 8 KiB, and its code with it. So a long message is
     cut, and details that don't fit are left out; both are better than another code.
     """
-    return GRPC_CODES[error.code], _sendable(error.message), to_trailers(error)
+    return GRPC_CODES[error.code], sendable_message(error.message), to_trailers(error)
 
 
 def to_trailers(error: RpcError) -> Metadata:
@@ -56,7 +73,7 @@ def to_trailers(error: RpcError) -> Metadata:
         # Imported here: a worker that raises no details doesn't pay for google.rpc.
         from google.rpc.status_pb2 import Status
 
-        status = Status(code=int(error.code), message=_sendable(error.message))
+        status = Status(code=int(error.code), message=sendable_message(error.message))
         for detail in error.details:
             if isinstance(detail, PackedAny):
                 status.details.append(detail)  # one that this program couldn't read either
@@ -68,41 +85,63 @@ def to_trailers(error: RpcError) -> Metadata:
     return tuple(trailers)  # grpc.aio takes nothing else
 
 
-def _sendable(message: str) -> str:
+def sendable_message(message: str) -> str:
     """The message, without what UTF-8 can't hold, and as much of it as the trailers take."""
     message = message.encode("utf-8", "replace").decode()
-    # On the wire, all but printable ASCII takes three bytes for one.
     room = MAX_MESSAGE
     for i, char in enumerate(message):
-        room -= 1 if " " <= char <= "~" and char != "%" else 3 * len(char.encode())
+        room -= sent_size(char)
         if room < 0:
             return f"{message[:i]}..."
     return message
 
 
-def from_grpc(error: grpc.aio.AioRpcError, *, answered: bool = False) -> RpcError:
+def sent_size(text: str) -> int:
+    """Bytes that a message takes on the wire: three for each that is not printable ASCII, or `%`."""
+    plain = sum(" " <= char <= "~" and char != "%" for char in text)
+    return plain + 3 * (len(text.encode("utf-8", "replace")) - plain)
+
+
+def from_grpc(error: grpc.aio.AioRpcError, *, answered: bool = False, target: str = "") -> RpcError:
     """The `RpcError` of a failed call.
 
     Args:
         error: What `grpc.aio` raised.
 
         answered: A message of the call had arrived.
+
+        target: What the channel dials, as grpc writes it; empty when that is not known.
     """
     code = _CODES.get(error.code(), Code.UNKNOWN)
     # Without iter, dict asks for keys(), which are pairs in the oldest grpcio that we run on.
     trailers: dict[str, str | bytes] = dict(iter(error.trailing_metadata() or ()))
     told = trailers.get(DISPATCHED)
-    if isinstance(told, str) and told in tuple(Dispatch):
+    if answered:
+        dispatched = Dispatch.YES
+    elif isinstance(told, str) and told in tuple(Dispatch):
         dispatched = Dispatch(told)
-    elif answered or error.initial_metadata() or code not in _LOCAL:
+    elif code is Code.UNAVAILABLE and target and _never_sent(error.details() or "", target):
+        dispatched = Dispatch.NO
+    elif error.initial_metadata() or code not in _LOCAL:
         dispatched = Dispatch.YES
     else:
         dispatched = Dispatch.UNKNOWN
+    message = error.details() or ""
+    if code is Code.RESOURCE_EXHAUSTED and _TOO_LARGE in message:
+        message += ": send less, or raise App(limits=Limits(message_bytes=...))"
     return RPC_ERRORS[code](
-        error.details() or "",
+        message,
         details=_details(trailers.get(STATUS_DETAILS)),
         dispatched=dispatched,
     )
+
+
+def _never_sent(details: str, target: str) -> bool:
+    """Whether grpc says that it never had a connection to the target.
+
+    A worker that passes on what its own client was told says so of another address.
+    """
+    return details.startswith(_NOT_CONNECTED) and f"{target}:" in details
 
 
 def _details(data: str | bytes | None) -> tuple[Message, ...]:

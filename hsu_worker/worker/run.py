@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar
 
 from hsu_worker import loading
 from hsu_worker.app import App
-from hsu_worker.errors import AddressError, HsuError, LaunchError
+from hsu_worker.errors import HsuError, LaunchError
 from hsu_worker.serving.logring import LogRing
 from hsu_worker.wire.launch import LaunchVariables
 from hsu_worker.worker.lifeline import Lifeline
@@ -48,6 +48,7 @@ def run_launched(
             raise LaunchError(
                 f"HSU_ANNOUNCE_FD={variables.announce_fd}: no such descriptor is open"
             ) from None
+    variables.remember_master()
     ring = LogRing()
     recording = Recording(ring, launched=True)
     app = load_or_show(target)
@@ -65,11 +66,8 @@ def run_serving(target: str, options: Serving, *, insecure_remote: bool = False)
     Raises:
         HsuError: Nothing has been served, and the message says why.
     """
-    if not options.listen.is_local and not insecure_remote:
-        raise AddressError(
-            f"address {options.listen}: others in the network could read and make calls; "
-            "listen at tcp:127.0.0.1:0, or add --insecure-remote"
-        )
+    if not insecure_remote:
+        options.listen.check_local()
     faulthandler.enable()
     ring = LogRing()
     recording = Recording(ring, level=options.log_level, launched=False)

@@ -4,18 +4,20 @@ import asyncio
 import os
 import sys
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 from hsu_worker.app import App
 from hsu_worker.serving.logring import LogRing
+from hsu_worker.serving.signals import signals_lead_to
 from hsu_worker.wire.address import Address
 from hsu_worker.wire.announce import Announcement
 from hsu_worker.wire.launch import LaunchVariables
 from hsu_worker.worker.answering import Answering, answering
+from hsu_worker.worker.core import DEFAULT_GRACE
 from hsu_worker.worker.lifeline import Lifeline
 from hsu_worker.worker.registration import stay_registered
 from hsu_worker.worker.shutdown import shut_down
-from hsu_worker.worker.signals import signals_lead_to
 
 #: Seconds from the announce line within which a master must have made a handshake.
 CLAIM_TIMEOUT: Final = 15.0
@@ -54,7 +56,7 @@ async def live_launched(
     async with answering(
         app, variables.address, instance=variables.instance, token=variables.token, ring=ring
     ) as worker:
-        with signals_lead_to(worker.departure):
+        with signals_lead_to(partial(worker.departure.ask, DEFAULT_GRACE)):
             if lifeline is not None:
                 lifeline.leads_to(worker.departure)
             try:
@@ -77,7 +79,7 @@ async def live_serving(app: App, options: Serving, ring: LogRing) -> str:
     async with answering(
         app, options.listen, instance=instance, token=options.token, ring=ring
     ) as worker:
-        with signals_lead_to(worker.departure):
+        with signals_lead_to(partial(worker.departure.ask, DEFAULT_GRACE)):
             failure = await _started(worker)
             if failure:
                 return failure

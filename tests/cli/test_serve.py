@@ -52,6 +52,7 @@ async def test_it_starts_itself_and_says_where_it_answers(tmp_path: Path) -> Non
 
 async def test_the_command_that_it_prints_works(tmp_path: Path) -> None:
     (tmp_path / "token").write_text("secret\n")
+    (tmp_path / "token").chmod(0o600)
     bin_ = Path(sys.executable).parent
     for arguments in (
         [],
@@ -83,6 +84,7 @@ async def test_an_empty_stdin_does_not_end_it(tmp_path: Path) -> None:
 
 async def test_a_token_file_lets_in_only_who_has_the_token(tmp_path: Path) -> None:
     (tmp_path / "token").write_text("secret\n")
+    (tmp_path / "token").chmod(0o600)
     async with serving(tmp_path, write_service(tmp_path), "--token-file", "token") as process:
         address = await served_at(process)
         stranger, friend = Connection.open(address), Connection.open(address, token="secret")
@@ -178,7 +180,7 @@ async def test_ctrl_c_while_starting_ends_it_in_order(tmp_path: Path) -> None:
     ("arguments", "code", "message"),
     [
         (["nosuch:app"], 3, "'nosuch:app': there is no module 'nosuch'"),
-        (["mysvc:nosuch"], 3, "'mysvc' has no attribute 'nosuch'"),
+        (["mysvc:nosuch"], 3, "'mysvc' has no attribute 'nosuch'; it has Service"),
         (
             ["mysvc:Service", "--listen", "tcp:0.0.0.0:0"],
             3,
@@ -189,9 +191,18 @@ async def test_ctrl_c_while_starting_ends_it_in_order(tmp_path: Path) -> None:
         ),
         (["mysvc:Service", "--listen", "127.0.0.1"], 3, "neither a Unix path nor TCP"),
         (["mysvc:Service", "--token-file", "nosuch"], 2, "File 'nosuch' does not exist"),
-        (["mysvc:Service", "--token-file", "mysvc.py"], 2, "mysvc.py holds no token"),
+        (
+            ["mysvc:Service", "--token-file", "mysvc.py"],
+            1,
+            "mysvc.py: other users can open it; run: chmod 600 mysvc.py",
+        ),
         (["mysvc:Service", "--unit", "u"], 2, "--register and --unit go together"),
         (["mysvc:Service", "--register", "unix:/m"], 2, "--register and --unit go together"),
+        (
+            ["mysvc:Service", "--master-token-file", "mysvc.py"],
+            2,
+            "--master-token-file goes with --register and --unit",
+        ),
         (["mysvc:Service", "--log-level", "LOUD"], 2, "'LOUD' is not one of"),
         ([], 2, "Missing argument 'APP'"),
     ],

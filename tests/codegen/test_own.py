@@ -14,7 +14,12 @@ def test_the_modules_in_the_tree_are_what_is_made_of_the_protos() -> None:
     out = PROJECT / "hsu_worker" / "gen"
     made = generate(sorted((PROJECT / "proto").glob("*.proto")), out=out).files
     modules = {path: text for path, text in made.items() if not path.stem.endswith("_pb2")}
-    assert {path.name for path in modules} == {"hsu_a.py", "hsu_b.py", "hsu_core.py"}
+    assert {path.name for path in modules} == {
+        "hsu_a.py",
+        "hsu_b.py",
+        "hsu_core.py",
+        "hsu_master.py",
+    }
     assert {path: path.read_text() for path in modules} == modules
 
 

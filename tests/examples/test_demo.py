@@ -38,7 +38,7 @@ def test_two_runs_show_what_starts_and_stops_and_leave_nothing(folder: Path) -> 
     assert re.search(r"^   [12]  bread.md  [0-9.]+\n      Bread: ", first.stdout, re.MULTILINE)
     assert re.search(r"^   1  (Bakers|Millers) make ", first.stdout, re.MULTILINE)
     for unit in ("index", "summarizer"):
-        assert re.search(rf" s  {unit} +starting$", first.stdout, re.MULTILINE)
+        assert re.search(rf" s  {unit} +starting: a call of hsu\.", first.stdout, re.MULTILINE)
         assert re.search(rf" s  {unit} +ready after [0-9.]+ s", first.stdout, re.MULTILINE)
         assert re.search(rf" s  {unit} +stopped", first.stdout, re.MULTILINE)
     assert re.search(

@@ -3,13 +3,14 @@
 import asyncio
 import signal
 from asyncio.subprocess import Process
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from hsu_worker.errors import StartError
 from tests.gen.hsu_test_kinds import Ask
-from tests.master.running import running, text
+from tests.master.running import Running, running, text
 from tests.until import until
 from tests.worker.process import serving, write_service
 
@@ -88,8 +89,9 @@ async def test_nobody_registers(tmp_path: Path) -> None:
             await it.kinds.unary(Ask(), timeout=20)
 
     assert (
-        "unit 'u' did not start: no worker has registered as 'u' for 0.1 s" == caught.value.message
-    )
+        "unit 'u' did not start: no worker has registered as 'u' for 0.1 s; start one with "
+        "`hsu-worker serve MODULE:APP --register ADDRESS --unit NAME`"
+    ) == caught.value.message
 
 
 async def test_a_worker_at_an_address_that_leaves_answers_the_call_that_it_has(
@@ -117,3 +119,27 @@ async def test_a_worker_at_an_address_that_leaves_answers_the_call_that_it_has(
         (tmp_path / "go").touch()
         assert "done" == (await call).text
         assert 0 == await asyncio.wait_for(process.wait(), 20)
+
+
+def _has_lines(it: Running, count: int) -> bool:
+    return len(it.lines("mine")) >= count
+
+
+async def test_a_log_that_was_taken_once_is_not_taken_again(tmp_path: Path) -> None:
+    body = (
+        "async def unary(self, request):\n"
+        "    logging.getLogger('mine').warning('asked for %s', request.text)\n"
+        "    return Answer()"
+    )
+    arguments = (
+        write_service(tmp_path, body, before="import logging"),
+        f"--listen=unix:{tmp_path}/w",
+    )
+    async with serving(tmp_path, *arguments) as process:
+        await serves(process)
+        async with running(tmp_path, text(f'address = "unix:{tmp_path}/w"')) as it:
+            for count, word in enumerate(("one", "two", "three"), start=1):
+                await it.kinds.unary(Ask(text=word), timeout=20)
+                await until(partial(_has_lines, it, count))
+                await it.master.stop("u")
+            assert [f"asked for {word}" for word in ("one", "two", "three")] == it.lines("mine")

@@ -11,6 +11,7 @@ from hsu_worker.errors import ConfigError
 from hsu_worker.master.config import Config, MasterConfig, UnitConfig, keys_table
 from hsu_worker.master.environment import child_environment
 from hsu_worker.master.keys import keys_of
+from hsu_worker.master.policy import Restart
 from hsu_worker.master.secret_file import read_token
 
 APP = 'app = "m:App"'
@@ -66,6 +67,19 @@ GOOD: list[tuple[str, str, Any]] = [
     ("stall", f'{APP}\nstall = "500ms"', 0.5),
     ("start_timeout", f'{APP}\nstart_timeout = "2m"', 120.0),
     ("drain", f'{ADDRESS}\ndrain = "1h"', 3600.0),
+    ("pinned", f"{APP}\npinned = true", True),
+    ("preload", f"{ADDRESS}\npreload = true", True),
+    ("concurrency", f"{APP}\nconcurrency = 4", 4),
+    ("restart", f'{APP}\nrestart = "on-failure"', Restart.ON_FAILURE),
+    ("backoff", f'{APP}\nbackoff = "1s"', 1.0),
+    ("backoff_most", f'{APP}\nbackoff_most = "1m"', 60.0),
+    ("healthy", f'{APP}\nhealthy = "5m"', 300.0),
+    ("breaker", f"{APP}\nbreaker = 3", 3),
+    ("breaker_window", f'{APP}\nbreaker_window = "2m"', 120.0),
+    ("breaker_retry", f'{APP}\nbreaker_retry = "10s"', 10.0),
+    ("ping", f'{APP}\nping = "never"', math.inf),
+    ("ping_timeout", f'{APP}\nping_timeout = "1s"', 1.0),
+    ("max_call", f'{APP}\nmax_call = "1h"', 3600.0),
     ("grace", f'{COMMAND}\ngrace = "1.5s"', 1.5),
     ("queue", f"{REGISTER}\nqueue = 1", 1),
     ("listen", f'{APP}\nlisten = "tcp"', "tcp"),
@@ -76,18 +90,28 @@ GOOD: list[tuple[str, str, Any]] = [
     ("python", f'{APP}\npython = "./python"', Path("{}/python")),
     ("strict", f"{APP}\nstrict = true", True),
     ("token_file", f'{ADDRESS}\ntoken_file = "secrets"', Path("{}/secrets")),
+    ("log_file", f'{REGISTER}\nlog_file = "new/x.log"', Path("{}/new/x.log")),
+    ("log_size", f'{APP}\nlog_size = "500B"', 500),
+    ("log_size", f'{APP}\nlog_size = "10KB"', 10_000),
+    ("log_size", f'{APP}\nlog_size = "10KiB"', 10 << 10),
+    ("log_size", f'{APP}\nlog_size = "10MB"', 10_000_000),
+    ("log_size", f'{APP}\nlog_size = "10MiB"', 10 << 20),
+    ("log_size", f'{APP}\nlog_size = "2GB"', 2_000_000_000),
+    ("log_size", f'{APP}\nlog_size = "2GiB"', 2 << 30),
+    ("log_keep", f"{APP}\nlog_keep = 1", 1),
 ]
 
 LIST = 'a list of interface names such as ["hsu.a.v1.InterfaceA"]'
 WORDS = 'a list of strings such as ["./bin/worker", "--fast"]'
+SIZE = 'a size such as "10MB" or "10MiB"'
 NAMES = 'a list of variable names such as ["API_KEY"]'
 
 # For each key: a unit's lines, and the message.
 BAD: list[tuple[str, str, str]] = [
     (
         "app",
-        'app = "m"',
-        'expected an import string such as "my_package.app:App", got "m"',
+        'app = "m:"',
+        'expected an import string such as "my_package.app:App", got "m:"',
     ),
     ("command", "command = []", f"expected {WORDS}, got []"),
     ("command", 'command = "worker"', f'expected {WORDS}, got "worker"'),
@@ -147,8 +171,38 @@ BAD: list[tuple[str, str, str]] = [
         f'{APP}\npython = "no-such-python"',
         'no program "no-such-python" on PATH; write the interpreter\'s path',
     ),
+    ("pinned", f"{APP}\npinned = 1", "expected true or false, got 1"),
+    ("preload", f"{APP}\npreload = 1", "expected true or false, got 1"),
+    ("concurrency", f"{APP}\nconcurrency = 0", "expected a whole number of at least 1, got 0"),
+    (
+        "restart",
+        f'{APP}\nrestart = "on-fail"',
+        (
+            'expected "on-demand" or "on-failure" or "always" or "never", got "on-fail"; '
+            'did you mean "on-failure"?'
+        ),
+    ),
+    ("backoff", f"{APP}\nbackoff = 1", 'expected a duration such as "60s", got 1'),
+    ("backoff_most", f"{APP}\nbackoff_most = 1", 'expected a duration such as "60s", got 1'),
+    ("healthy", f"{APP}\nhealthy = 1", 'expected a duration such as "60s", got 1'),
+    ("breaker", f"{APP}\nbreaker = true", "expected a whole number of at least 1, got true"),
+    (
+        "breaker_window",
+        f'{APP}\nbreaker_window = "0s"',
+        'expected a duration such as "60s", longer than 0s, got "0s"',
+    ),
+    ("breaker_retry", f"{APP}\nbreaker_retry = 1", 'expected a duration such as "60s", got 1'),
+    ("ping", f"{APP}\nping = 1", 'expected a duration such as "60s" or "never", got 1'),
+    ("ping_timeout", f"{APP}\nping_timeout = 1", 'expected a duration such as "60s", got 1'),
+    ("max_call", f"{APP}\nmax_call = 1", 'expected a duration such as "60s" or "never", got 1'),
     ("strict", f'{APP}\nstrict = "yes"', 'expected true or false, got "yes"'),
     ("token_file", f'{ADDRESS}\ntoken_file = "nowhere"', "{}/nowhere: No such file or directory"),
+    ("log_file", f'{APP}\nlog_file = ""', 'expected a path, got ""'),
+    ("log_size", f"{APP}\nlog_size = 10", f"expected {SIZE}, got 10"),
+    ("log_size", f'{APP}\nlog_size = "10"', f'expected {SIZE}, got "10"'),
+    ("log_size", f'{APP}\nlog_size = "10 MB"', f'expected {SIZE}, got "10 MB"'),
+    ("log_size", f'{APP}\nlog_size = "0MB"', f'expected {SIZE}, got "0MB"'),
+    ("log_keep", f"{APP}\nlog_keep = 0", "expected a whole number of at least 1, got 0"),
 ]
 
 
@@ -199,6 +253,9 @@ def test_the_defaults(folder: Path) -> None:
         python=Path(sys.executable),
         strict=False,
         token_file=None,
+        log_file=None,
+        log_size=10 << 20,
+        log_keep=3,
     )
     assert expected == unit(folder, APP)
 
@@ -441,7 +498,7 @@ def test_a_mistake_in_an_env_file_shows_nothing_of_it(
 def test_a_token_is_read_without_its_line_end(folder: Path) -> None:
     assert "abc" == read_token(secret(folder / "token", "abc\n"))
     file = secret(folder / "empty", "\n")
-    expected = f"{file}: empty; write the worker's token into it"
+    expected = f"{file}: empty; write the token into it"
     assert [f"hsu.toml: units.x.token_file: {expected}"] == unit_mistakes(
         folder, ADDRESS, 'token_file = "empty"'
     )
@@ -467,13 +524,14 @@ def test_a_child_gets_what_it_needs_and_what_is_named(folder: Path) -> None:
         "C": "table",
         "D": "x=y",
         "E": "'",
+        "PYTHONUNBUFFERED": "1",
     } == child_environment(made, environ)
 
 
 def test_an_env_file_is_read_at_each_start(folder: Path) -> None:
     made = unit(folder, APP, 'env_file = "secrets"')
     secret(folder / "secrets", "TOKEN=new")
-    assert {"TOKEN": "new"} == child_environment(made, {})
+    assert "new" == child_environment(made, {})["TOKEN"]
 
 
 def test_the_table_of_keys_has_a_row_for_each() -> None:

@@ -1,7 +1,9 @@
 """Nothing that a master started outlives it, and a stop leaves nothing behind."""
 
 import asyncio
+import os
 import sys
+import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,10 +18,13 @@ from tests.worker.process import ROOT, environment
 SCRIPT = """
 import asyncio, sys
 from hsu_worker.master import Config, Master
+from tests.gen.hsu_test_kinds import Ask, Kinds
 async def main():
     async with Master(Config.from_file(sys.argv[1])) as master:
         await master.start("u")
         print("started", flush=True)
+        if "busy" in sys.argv:
+            await master.client(Kinds).unary(Ask())
         await asyncio.Event().wait()
 asyncio.run(main())
 """
@@ -31,16 +36,28 @@ signal.signal(signal.SIGTERM, signal.SIG_IGN)
 subprocess.Popen(["sleep", "1000"])
 """
 
-BUSY = """
+#: What a worker may be at when its master dies; each says so, and goes on for ten seconds.
+IMPORTS = "Path('begun').touch(); time.sleep(10)"
+COMPUTES = """
+Path("begun").touch()
 begin = time.monotonic()
 while time.monotonic() < begin + 10:
-    if time.monotonic() > begin + 1:
-        Path("importing").touch()
+    pass
 """
+WAITS = "async def unary(self, request):\n    Path('begun').touch()\n    await asyncio.sleep(10)"
+BLOCKS = "async def unary(self, request):\n    Path('begun').touch()\n    time.sleep(10)"
+#: It backtracks for hours, and holds the interpreter.
+NATIVE = "import re; Path('begun').touch(); re.match('(a*)*b', 'a' * 40)"
+HOLDS = f"async def unary(self, request):\n    {NATIVE}"
+
+#: SIGTERM at once and SIGKILL after the keeper's 0.7 s: 0.8 s measured. Five times that.
+BOUND = 4.0
 
 
 @asynccontextmanager
-async def master(folder: Path, toml: str) -> AsyncGenerator[asyncio.subprocess.Process, None]:
+async def master(
+    folder: Path, toml: str, *arguments: str
+) -> AsyncGenerator[asyncio.subprocess.Process, None]:
     """A master in a process of its own."""
     (folder / "hsu.toml").write_text(toml)
     process = await asyncio.create_subprocess_exec(
@@ -48,8 +65,10 @@ async def master(folder: Path, toml: str) -> AsyncGenerator[asyncio.subprocess.P
         "-c",
         SCRIPT,
         str(folder / "hsu.toml"),
+        *arguments,
         cwd=ROOT,
-        env=environment(),
+        # What a killed master leaves behind goes with the test's folder.
+        env=environment(XDG_RUNTIME_DIR=str(folder)),
         stdout=asyncio.subprocess.PIPE,
     )
     try:
@@ -60,28 +79,66 @@ async def master(folder: Path, toml: str) -> AsyncGenerator[asyncio.subprocess.P
         await process.communicate()
 
 
-async def test_a_ready_worker_dies_with_its_master(tmp_path: Path) -> None:
+def keepers_of(pid: int) -> list[int]:
+    """The children of a master: its keeper."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+async def dies_with_its_master(process: asyncio.subprocess.Process, folder: Path) -> None:
+    """Kill a master, and see its keeper and all processes of its unit gone."""
+    (keeper,) = keepers_of(process.pid)
+    assert processes_in(folder)
+    process.kill()
+    began = time.monotonic()
+
+    def left() -> list[int]:
+        # A zombie has neither a folder nor a program.
+        keepers = [keeper] if os.path.exists(f"/proc/{keeper}/exe") else []
+        return processes_in(folder) + keepers
+
+    # Twice as long as it may take, to learn how long it did take.
+    while (late := left()) and time.monotonic() < began + 2 * BOUND:  # noqa: ASYNC110
+        await asyncio.sleep(0.005)
+    took = time.monotonic() - began
+    assert not late, f"processes {late} outlived their master by more than {took:.2f} s"
+    assert took < BOUND, f"they outlived their master by {took:.2f} s"
+
+
+async def test_an_idle_worker_dies_with_its_master(tmp_path: Path) -> None:
     async with master(tmp_path, text(app(tmp_path))) as process:
         assert process.stdout
         assert b"started\n" == await asyncio.wait_for(process.stdout.readline(), 20)
         assert 1 == len(processes_in(tmp_path))
-        process.kill()
-        await until(lambda: not processes_in(tmp_path), within=10)
+        await dies_with_its_master(process, tmp_path)
 
 
-async def test_a_worker_that_is_busy_importing_dies_with_its_master(tmp_path: Path) -> None:
-    async with master(tmp_path, text(app(tmp_path, before=BUSY))) as process:
-        await until((tmp_path / "importing").exists)
-        process.kill()
-        # Less than the import would still take.
-        await until(lambda: not processes_in(tmp_path), within=7)
+@pytest.mark.parametrize("what", [IMPORTS, COMPUTES, NATIVE], ids=["waits", "computes", "native"])
+async def test_a_worker_that_is_importing_dies_with_its_master(tmp_path: Path, what: str) -> None:
+    async with master(tmp_path, text(app(tmp_path, before=what))) as process:
+        await until((tmp_path / "begun").exists)
+        await dies_with_its_master(process, tmp_path)
+
+
+@pytest.mark.parametrize("what", [WAITS, BLOCKS, HOLDS], ids=["waits", "blocks", "native"])
+async def test_a_worker_with_a_call_dies_with_its_master(tmp_path: Path, what: str) -> None:
+    async with master(tmp_path, text(app(tmp_path, what)), "busy") as process:
+        await until((tmp_path / "begun").exists)
+        await dies_with_its_master(process, tmp_path)
+
+
+async def test_a_stubborn_child_dies_with_its_master(tmp_path: Path) -> None:
+    launch = app(tmp_path, before=STUBBORN)
+    async with master(tmp_path, text(launch)) as process:
+        assert process.stdout
+        assert b"started\n" == await asyncio.wait_for(process.stdout.readline(), 20)
+        assert 2 == len(processes_in(tmp_path))
+        await dies_with_its_master(process, tmp_path)
 
 
 async def test_a_command_that_is_being_started_dies_with_its_master(tmp_path: Path) -> None:
     async with master(tmp_path, text('command = ["sleep", "1000"]')) as process:
         await until(lambda: processes_in(tmp_path))
-        process.kill()
-        await until(lambda: not processes_in(tmp_path), within=10)
+        await dies_with_its_master(process, tmp_path)
 
 
 @pytest.mark.parametrize("grace", ["0s", "1s"])

@@ -8,7 +8,7 @@ from hsu_worker.gen.hsu_core import InterfaceInfo, MethodInfo
 from hsu_worker.master.handshake import check_compatible
 
 NAME = "hsu.a.v1.InterfaceA"
-FIELDS_DIFFER = f"the fingerprints of {NAME} differ: fields were changed on one side"
+FIELDS_DIFFER = f"the fingerprints of {NAME} differ: one side has other methods or fields"
 
 
 def offered() -> InterfaceInfo:

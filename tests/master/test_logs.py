@@ -1,16 +1,7 @@
-import pytest
+import tracemalloc
 
-from hsu_worker.master.logs import LINE_BYTES, LINE_COST, RING_SIZE, OutputPipe, UnitLog
-
-
-def split(*chunks: bytes) -> list[str]:
-    """The lines that come of these chunks and the end of the pipe."""
-    lines: list[str] = []
-    pipe = OutputPipe(lines.append)
-    for chunk in chunks:
-        pipe.data_received(chunk)
-    pipe.connection_lost(None)
-    return lines
+from hsu_worker.master.logs import LINE_COST, RING_SIZE, LogLine, UnitLog
+from hsu_worker.master.output import LINE_BYTES
 
 
 def test_lines_are_numbered_from_one_across_generations() -> None:
@@ -64,53 +55,32 @@ def test_the_tail_is_of_one_generation_and_without_blank_lines() -> None:
     assert [] == log.tail(3)
 
 
-@pytest.mark.parametrize(
-    ("chunks", "lines"),
-    [
-        ([], []),
-        ([b"a\nb\n"], ["a", "b"]),
-        ([b"a", b"b", b"\nc", b"\n"], ["ab", "c"]),
-        ([b"\n\na\n"], ["", "", "a"]),
-        ([b"a\nunterminated"], ["a", "unterminated"]),
-        ([b"caf\xc3", b"\xa9\n"], ["caf\u00e9"]),
-        ([b"\xff a\xfe\n"], ["\ufffd a\ufffd"]),
-        ([b"cut \xc3"], ["cut \ufffd"]),
-    ],
-)
-async def test_output_is_split_into_lines(chunks: list[bytes], lines: list[str]) -> None:
-    assert lines == split(*chunks)
+def test_the_window_is_told() -> None:
+    log = UnitLog()
+    assert (1, 1) == (log.oldest, log.next)
+    log.append(1, "stdout", "a")
+    assert (1, 2) == (log.oldest, log.next)
+    log.append(1, "my.logger", "x" * RING_SIZE)
+    assert (2, 3) == (log.oldest, log.next)
 
 
-@pytest.mark.parametrize(
-    "chunks",
-    [
-        [b"x" * LINE_BYTES + b"\nnext\n"],
-        [b"x" * LINE_BYTES, b"\nnext\n"],
-        [b"x" * (LINE_BYTES - 1), b"x", b"\n", b"next\n"],
-    ],
-)
-async def test_a_line_of_the_greatest_length_is_one_line(chunks: list[bytes]) -> None:
-    assert ["x" * LINE_BYTES, "next"] == split(*chunks)
+def test_lines_that_had_to_go_hold_no_memory() -> None:
+    log = UnitLog()
+    tracemalloc.start()
+    try:
+        for number in range(2000):
+            # Every hundredth is long: what is kept and what goes differ in number and in size.
+            log.append(1, "stdout", "x" * (LINE_BYTES if number % 100 else 10 * LINE_BYTES))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 4 * RING_SIZE
 
 
-@pytest.mark.parametrize("end", [b"\n", b""])
-@pytest.mark.parametrize("size", [1000, LINE_BYTES, 10 * LINE_BYTES])
-async def test_a_longer_line_is_split(size: int, end: bytes) -> None:
-    output = b"a" * LINE_BYTES + b"b" * LINE_BYTES + b"c" + end
-    chunks = [output[start : start + size] for start in range(0, len(output), size)]
-    assert ["a" * LINE_BYTES, "b" * LINE_BYTES, "c"] == split(*chunks)
-
-
-async def test_a_line_without_end_does_not_wait_for_it() -> None:
-    lines: list[str] = []
-    pipe = OutputPipe(lines.append)
-    pipe.data_received(b"x" * (LINE_BYTES + 1))
-    assert ["x" * LINE_BYTES] == lines
-
-
-async def test_the_end_of_the_pipe_is_told_once() -> None:
-    pipe = OutputPipe(lambda _: None)
-    assert not pipe.ended.done()
-    pipe.connection_lost(BrokenPipeError())
-    pipe.connection_lost(None)
-    assert await pipe.ended is None
+def test_a_sink_takes_every_line() -> None:
+    taken: list[LogLine] = []
+    log = UnitLog(taken.append)
+    log.append(1, "stdout", "x" * RING_SIZE)
+    log.append(1, "stdout", "b")
+    assert [1, 2] == [line.sequence for line in taken]
+    assert taken[1:] == log.lines()

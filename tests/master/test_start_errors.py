@@ -57,8 +57,8 @@ async def test_a_command_that_ends_at_once(tmp_path: Path) -> None:
 async def test_a_command_that_never_announces_itself(tmp_path: Path) -> None:
     launch = script(tmp_path, "print('thinking', flush=True); time.sleep(1000)")
     assert (
-        "unit 'u' did not start: start timeout: no announce line for 1 s; raise its `stall`, "
-        "or call report_progress in its lifespan; its last output:\n    thinking"
+        "unit 'u' did not start: start timeout: no announce line for 1 s; raise its `stall`; "
+        "its last output:\n    thinking"
     ) == await error(tmp_path, text(launch, 'stall = "1s"'))
 
 
@@ -73,7 +73,8 @@ async def test_a_command_that_announces_nonsense(tmp_path: Path) -> None:
 async def test_a_command_that_announces_another_instance(tmp_path: Path) -> None:
     code = "os.write(int(os.environ['HSU_ANNOUNCE_FD']), b'HSU 1 abc unix:/a\\n'); time.sleep(1000)"
     assert (
-        "unit 'u' did not start: the announce line is another instance's: 'abc'"
+        "unit 'u' did not start: the announce line is another instance's: 'abc'; "
+        "write this launch's HSU_INSTANCE"
     ) == await error(tmp_path, text(script(tmp_path, code)))
 
 
@@ -137,6 +138,6 @@ async def test_an_impatient_caller_leaves_the_start_to_the_others(tmp_path: Path
         (tmp_path / "go").touch()
         answer = await patient
 
-    assert "unit 'u': the time ran out while waiting for it to start" == caught.value.message
+    assert "unit 'u': the time ran out while waiting for it (starting)" == caught.value.message
     assert Dispatch.NO == caught.value.dispatched
     assert ("patient", 1) == (answer.text, len(starts(tmp_path)))

@@ -81,7 +81,7 @@ async def test_an_unknown_interface_is_answered_with_those_that_are_served() -> 
     assert raised.value.details() == (
         "no.such.Service is not served here; served are hsu.test.v1.Kinds"
     )
-    assert dict(raised.value.trailing_metadata())["hsu-dispatched"] == "no"
+    assert raised.value.trailing_metadata()["hsu-dispatched"] == "no"
 
 
 @pytest.mark.parametrize("kind", ["unary_unary", "unary_stream", "stream_unary", "stream_stream"])

@@ -179,7 +179,7 @@ async def test_a_body_that_is_no_request_is_refused_before_the_handler() -> None
 
     assert raised.value.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert raised.value.details() == "the request of /hsu.test.v1.Kinds/Unary is no hsu.test.v1.Ask"
-    assert dict(raised.value.trailing_metadata())["hsu-dispatched"] == "no"
+    assert raised.value.trailing_metadata()["hsu-dispatched"] == "no"
 
 
 async def test_a_malformed_request_in_a_stream_ends_the_call() -> None:

@@ -78,13 +78,18 @@ async def test_an_unknown_name_is_not_found(tmp_path: Any) -> None:
 
 
 async def test_list_names_every_interface(tmp_path: Any) -> None:
-    async with stopped(tmp_path) as (worker, stub):
+    async with (
+        stopped(tmp_path) as (worker, _),
+        grpc.aio.insecure_channel(worker.address.target) as channel,
+    ):
         await worker.lifecycle.started()
-        if not hasattr(health_pb2, "HealthListRequest"):
-            with pytest.raises(grpc.aio.AioRpcError):
-                await stub.List(None)
+        list_: Any = channel.unary_unary("/grpc.health.v1.Health/List")
+        if not hasattr(health_pb2, "HealthListResponse"):
+            with pytest.raises(grpc.aio.AioRpcError) as raised:
+                await list_(b"")
+            assert raised.value.code() is grpc.StatusCode.UNIMPLEMENTED
             return
-        answer = await stub.List(health_pb2.HealthListRequest())
+        answer = health_pb2.HealthListResponse.FromString(await list_(b""))
 
     assert {name: item.status for name, item in answer.statuses.items()} == {
         "": SERVING,

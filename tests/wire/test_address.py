@@ -10,7 +10,7 @@ from hsu_worker.wire.address import MAX_UNIX_PATH, Address
 CURE = "write unix:<absolute path> or tcp:<host>:<port>, such as tcp:127.0.0.1:0"
 HOST_CURE = f"{CURE}, or tcp:[::1]:0 for IPv6"
 PATH_CURE = (
-    "the path holds something else than printable ASCII, or one of % ? #; choose another folder"
+    "the path holds something else than printable ASCII, or one of % ? # ,; choose another folder"
 )
 
 

@@ -48,13 +48,22 @@ NOT_A_LINE = "not an announce line: {}; expected 'HSU 1 <instance> <address>'"
         (b"HSU -1 x y\n", NOT_A_LINE.format("'HSU -1 x y\\n'")),
         (
             b"HSU 2 x y\n",
-            "the worker speaks version 2 of the launch contract, this master version 1",
+            (
+                "the worker speaks version 2 of the launch contract, this master version 1; "
+                "update the older one"
+            ),
         ),
         (
             b"HSU 01 x y\n",
-            "the worker speaks version 01 of the launch contract, this master version 1",
+            (
+                "the worker speaks version 01 of the launch contract, this master version 1; "
+                "update the older one"
+            ),
         ),
-        (b"HSU 1 beef tcp:x:1\n", "the announce line is another instance's: 'beef'"),
+        (
+            b"HSU 1 beef tcp:x:1\n",
+            "the announce line is another instance's: 'beef'; write this launch's HSU_INSTANCE",
+        ),
         (
             f"HSU 1 {INSTANCE} nonsense\n".encode(),
             (
@@ -73,11 +82,17 @@ NOT_A_LINE = "not an announce line: {}; expected 'HSU 1 <instance> <address>'"
         ),
         (
             f"HSU 1 {INSTANCE} tcp:10.0.0.1:7\n".encode(),
-            "the worker listens at tcp:10.0.0.1:7, and was asked for tcp:127.0.0.1:0",
+            (
+                "the worker listens at tcp:10.0.0.1:7, and was asked for tcp:127.0.0.1:0: "
+                "HSU_LISTEN says where"
+            ),
         ),
         (
             f"HSU 1 {INSTANCE} unix:/elsewhere\n".encode(),
-            "the worker listens at unix:/elsewhere, and was asked for tcp:127.0.0.1:0",
+            (
+                "the worker listens at unix:/elsewhere, and was asked for tcp:127.0.0.1:0: "
+                "HSU_LISTEN says where"
+            ),
         ),
         ("HSU 1 ä b\n".encode(), "the announce line is not ASCII: 'HSU 1 ä b\\n'"),
         (b"HSU \xb2 a b\n", "the announce line is not ASCII: 'HSU \ufffd a b\\n'"),
@@ -105,7 +120,7 @@ def test_whatever_can_be_listened_on_can_be_announced(text: str) -> None:
     try:
         address = Address.parse(text)
     except AddressError:
-        assert set("%?#") & set(text)
+        assert set("%?#,") & set(text)
         return
     announcement = Announcement(INSTANCE, address)
     line = announcement.line()

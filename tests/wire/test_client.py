@@ -9,6 +9,7 @@ import pytest
 
 from hsu_worker import (
     DeadlineExceeded,
+    Internal,
     InvalidArgument,
     NotFound,
     Requests,
@@ -273,6 +274,41 @@ async def test_metadata_that_cannot_be_sent_is_named(pair: tuple[str, str], prob
                 await to_the_end(call)
             assert (raised.value.message, raised.value.dispatched) == (problem, Dispatch.NO)
         assert server.dispatcher.calls.total == 0
+
+
+@pytest.mark.parametrize("kind", ["unary", "client_stream", "server_stream", "bidi"])
+@pytest.mark.parametrize("wrong", ["text", None, Answer(text="a")])
+async def test_what_is_no_request_is_refused_and_reaches_no_handler(kind: str, wrong: Any) -> None:
+    """grpc.aio alone would send an empty message."""
+    path = f"/{Kinds.name}/{Kinds.methods[kind].name}"
+    requests = [wrong] if Kinds.methods[kind].client_streaming else wrong
+    async with served(AsyncKinds()) as server:
+        with pytest.raises(TypeError) as raised:
+            await to_the_end(getattr(server.client, kind)(requests))
+
+    assert str(raised.value) == f"{path} takes Ask, and was called with {type(wrong).__qualname__}"
+
+
+@pytest.mark.parametrize("kind", ["unary", "client_stream", "server_stream", "bidi"])
+async def test_an_answer_that_is_none_is_an_error(kind: str) -> None:
+    """grpc.aio alone would return None."""
+
+    async def answer(_request: Any, context: Any) -> None:
+        await context.write(b"\xff")
+
+    method = Kinds.methods[kind]
+    handlers: Any = {method.name: grpc.stream_stream_rpc_method_handler(answer)}
+    server = grpc.aio.server()
+    server.add_registered_method_handlers(Kinds.name, handlers)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        request: Any = [] if method.client_streaming else Ask()
+        with pytest.raises(Internal) as raised:
+            await to_the_end(getattr(KindsClient(channel), kind)(request))
+    await server.stop(None)
+
+    assert raised.value.message == f"the answer of {method.path} is no hsu.test.v1.Answer"
 
 
 async def test_a_plain_channel_lends_itself() -> None:

@@ -50,9 +50,9 @@ def test_a_process_that_was_not_launched_keeps_its_environment() -> None:
 
 
 def test_what_is_left_out_has_defaults() -> None:
-    variables = LaunchVariables.take({"HSU_INSTANCE": INSTANCE, "HSU_LISTEN": "tcp:127.0.0.1:0"})
-    assert LaunchVariables(instance=INSTANCE, listen="tcp:127.0.0.1:0", lifeline="stdin") == (
-        variables
+    environ = {"HSU_INSTANCE": INSTANCE, "HSU_LISTEN": "tcp:127.0.0.1:0", "HSU_TOKEN": SECRET}
+    assert LaunchVariables.take(environ) == LaunchVariables(
+        instance=INSTANCE, listen="tcp:127.0.0.1:0", token=SECRET, lifeline="stdin"
     )
 
 
@@ -101,6 +101,7 @@ def test_they_are_written_as_they_are_read() -> None:
         ("HSU_ANNOUNCE_FD", "٣", "HSU_ANNOUNCE_FD='٣': not a descriptor's number"),
         ("HSU_LIFELINE", "fd3", "HSU_LIFELINE='fd3': neither 'stdin' nor 'none'"),
         ("HSU_LIFELINE", "", "HSU_LIFELINE='': neither 'stdin' nor 'none'"),
+        ("HSU_TOKEN", "", "HSU_TOKEN is not set: write what callers have to present"),
         (
             "HSU_TOKEN",
             f"{SECRET}\n",

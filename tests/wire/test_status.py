@@ -195,11 +195,12 @@ def test_an_answer_or_metadata_proves_that_it_was_dispatched(code: Code) -> None
 
 
 @pytest.mark.parametrize("dispatched", Dispatch)
-def test_the_trailer_is_believed_before_all_else(dispatched: Dispatch) -> None:
+def test_the_trailer_is_believed_before_all_but_an_answer(dispatched: Dispatch) -> None:
     error = aio_error(
         grpc.StatusCode.NOT_FOUND, initial=[("k", "v")], trailing=[(DISPATCHED, dispatched.value)]
     )
-    assert dispatched is from_grpc(error, answered=True).dispatched
+    assert dispatched is from_grpc(error).dispatched
+    assert Dispatch.YES is from_grpc(error, answered=True).dispatched
 
 
 @pytest.mark.parametrize("word", ["", "maybe", "NO"])

@@ -54,6 +54,8 @@ async def master(folder: Path, registry: FakeRegistry) -> AsyncGenerator[Address
 def arguments(folder: Path) -> list[str]:
     (folder / "token").write_text("the-workers")
     (folder / "master-token").write_text("the-masters")
+    for name in ("token", "master-token"):
+        (folder / name).chmod(0o600)
     return [
         write_service(folder),
         f"--listen=unix:{folder}/worker",

@@ -1,22 +1,23 @@
-"""SIGTERM and SIGINT: the first asks the worker to leave, the second ends it."""
+"""SIGTERM and SIGINT: the first asks the process to leave, the second ends it."""
 
 import asyncio
 import os
 import signal
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Final
-
-from hsu_worker.worker.core import DEFAULT_GRACE
-from hsu_worker.worker.departure import Departure
 
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
 @contextmanager
-def signals_lead_to(departure: Departure) -> Generator[None, None, None]:
-    """Take both signals while the block runs; afterwards they do what they did before."""
+def signals_lead_to(leave: Callable[[str], object]) -> Generator[None, None, None]:
+    """Take both signals while the block runs; afterwards they do what they did before.
+
+    Args:
+        leave: Called on the loop with the name of the first signal.
+    """
     # asyncio's own way runs a handler only when the loop is free, and what blocks the loop is what
     # a second signal is for. A plain handler alone would not wake the loop. So: both.
     loop = asyncio.get_running_loop()
@@ -29,8 +30,7 @@ def signals_lead_to(departure: Departure) -> Generator[None, None, None]:
             os._exit(128 + number)
 
     for number in _SIGNALS:
-        name = signal.Signals(number).name
-        loop.add_signal_handler(number, departure.ask, DEFAULT_GRACE, name)
+        loop.add_signal_handler(number, leave, signal.Signals(number).name)
         signal.signal(number, count)
     try:
         yield

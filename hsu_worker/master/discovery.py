@@ -1,0 +1,162 @@
+"""Finds a master that runs: the one that is named, the one in the environment, or the only one."""
+
+import os
+import shutil
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from hsu_worker.errors import AddressError, ConfigError, NoMaster
+from hsu_worker.master.folder import (
+    PREFIX,
+    SOCKET,
+    TOKEN,
+    Owner,
+    is_own_folder,
+    owner_of,
+    runtime_folder,
+)
+from hsu_worker.master.secret_file import read_token
+from hsu_worker.wire.address import Address
+from hsu_worker.wire.launch import own_master
+from hsu_worker.wire.metadata import is_token
+
+#: Seconds that the system may take to connect to a socket of this machine.
+_PROBE: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a master is, and what lets one in."""
+
+    address: Address
+    token: str = field(repr=False)
+    source: str
+    """Where the token comes from; empty: there is none."""
+
+
+def find_master(
+    where: str | None = None,
+    *,
+    token_file: Path | None = None,
+    environ: Mapping[str, str] = os.environ,
+) -> Place:
+    """Find the master to talk to.
+
+    Args:
+        where: Its address, such as `tcp:127.0.0.1:7000`, or its folder. None: in a worker the
+            one that launched it, else what `HSU_MASTER` says, else the only one of this user.
+
+        token_file: The file with the token. None: the one in the master's folder; for an address
+            `HSU_MASTER_TOKEN` is the token, or `HSU_MASTER_TOKEN_FILE` names the file, or it is
+            beside the Unix socket.
+
+        environ: The environment.
+
+    Raises:
+        NoMaster: There is none, or more than one.
+
+        ConfigError: The token can't be read.
+    """
+    own = own_master()
+    if own is not None and not where:
+        return Place(address=own[0], token=own[1], source="this process's launch")
+    where = where or environ.get("HSU_MASTER")
+    if not where:
+        return _in_folder(_only(runtime_folder(), "no master of this user runs"), token_file)
+    if where.startswith(("unix:", "tcp:")):
+        return _at(where, token_file, environ)
+    folder = Path(where)
+    if (folder / SOCKET).exists():
+        return _in_folder(folder, token_file)
+    if not folder.is_dir():
+        raise NoMaster(
+            f"{where}: neither an address, such as tcp:127.0.0.1:7000, nor a master's folder"
+        )
+    return _in_folder(_only(folder, f"no master runs in {folder}"), token_file)
+
+
+def running_masters(parent: Path) -> dict[Path, Owner | None]:
+    """The folders of the masters of this user that run, below a folder.
+
+    What killed masters left behind is removed.
+    """
+    running: dict[Path, Owner | None] = {}
+    for folder in filter(is_own_folder, sorted(parent.glob(f"{PREFIX}*"))):
+        owner = owner_of(folder)
+        match _listened_at(folder / SOCKET):
+            case True:
+                running[folder] = owner
+            case False if owner is not None and not owner.lives:
+                shutil.rmtree(folder, ignore_errors=True)
+            case _:
+                pass
+    return running
+
+
+def _listened_at(path: Path) -> bool | None:
+    """Whether somebody listens at a socket; None when there is none."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(_PROBE)
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            return False
+        except FileNotFoundError:
+            return None
+        except OSError:
+            # Too busy to take one more.
+            return True
+    return True
+
+
+def _only(parent: Path, none: str) -> Path:
+    running = running_masters(parent)
+    if not running:
+        raise NoMaster(
+            f"{none}; start one with `hsu-worker master run hsu.toml`, "
+            "or name one with --master or HSU_MASTER"
+        )
+    if len(running) > 1:
+        lines = (f"--master {folder}  {_described(owner)}" for folder, owner in running.items())
+        raise NoMaster("several masters run; choose one:\n" + "\n".join(lines))
+    return next(iter(running))
+
+
+def _described(owner: Owner | None) -> str:
+    if owner is None:
+        return "(it does not say who it is)"
+    return f"(pid {owner.pid}, {owner.config or 'without a file'})"
+
+
+def _in_folder(folder: Path, token_file: Path | None) -> Place:
+    token = token_file or folder / TOKEN
+    try:
+        address = Address.parse(f"unix:{(folder / SOCKET).absolute()}")
+    except AddressError as error:
+        raise NoMaster(str(error)) from None
+    return _place(address, read_token(token), str(token))
+
+
+def _at(where: str, token_file: Path | None, environ: Mapping[str, str]) -> Place:
+    try:
+        address = Address.parse(where)
+    except AddressError as error:
+        raise NoMaster(str(error)) from None
+    if token_file is None and (token := environ.get("HSU_MASTER_TOKEN")):
+        return _place(address, token, "HSU_MASTER_TOKEN")
+    named = token_file or environ.get("HSU_MASTER_TOKEN_FILE")
+    beside = Path(address.path).parent / TOKEN
+    if named or (address.is_unix and beside.exists()):
+        file = Path(named or beside)
+        return _place(address, read_token(file), str(file))
+    return Place(address=address, token="", source="")
+
+
+def _place(address: Address, token: str, source: str) -> Place:
+    if not is_token(token):
+        # What grpc would say of it shows the token.
+        raise ConfigError(f"{source} holds no token: printable ASCII without spaces is needed")
+    return Place(address=address, token=token, source=source)

@@ -1,0 +1,104 @@
+"""What a master serves at its own addresses: registry, control, and the gateway to its units."""
+
+import os
+from collections.abc import AsyncGenerator, Collection, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+from hsu_worker.gen.hsu_core import Registry
+from hsu_worker.gen.hsu_master import Master as Control
+from hsu_worker.master.control import ControlService
+from hsu_worker.master.event import Event
+from hsu_worker.master.folder import TOKEN
+from hsu_worker.master.gateway.gateway import OWN, Gateway
+from hsu_worker.master.gateway.health import GatewayHealth
+from hsu_worker.master.gateway.reflection import GatewayReflection
+from hsu_worker.master.policy import Phase
+from hsu_worker.master.registry import RegistryService
+from hsu_worker.master.router import CORE, Router
+from hsu_worker.master.tokens import Tokens
+from hsu_worker.master.unit import Unit
+from hsu_worker.serving.dispatch import Dispatcher
+from hsu_worker.serving.server import listening
+from hsu_worker.wire.address import Address
+from hsu_worker.wire.connection import Lease
+from hsu_worker.wire.limits import Limits
+
+#: The gateway takes what a unit may take: each checks its own limit. The most that grpc can.
+_ANY_MESSAGE = (1 << 31) - 1
+
+_REFUSING = (Phase.FAULTED, Phase.HELD)
+
+
+class Endpoint:
+    """Serves units to whoever has a token.
+
+    Args:
+        router: Knows which unit a call goes to.
+
+        units: By name.
+
+        tokens: Who may do what.
+    """
+
+    def __init__(self, router: Router, units: Mapping[str, Unit], tokens: Tokens) -> None:
+        self._units = units
+        self._tokens = tokens
+        self._health = GatewayHealth(router, self._can_serve)
+        self._reflection = GatewayReflection(router, self, OWN, tokens.may_call)
+        self._gateway = Gateway(router, self, tokens.may_call)
+
+    @asynccontextmanager
+    async def listening(
+        self, control: ControlService, registry: RegistryService, addresses: Collection[Address]
+    ) -> AsyncGenerator[tuple[Address, ...], None]:
+        """Serve while the block runs; gives the addresses that were bound.
+
+        Raises:
+            AddressError: One is in use, or can't be listened on.
+        """
+        dispatcher = Dispatcher(token=self._tokens.own, limits=Limits(message_bytes=_ANY_MESSAGE))
+        dispatcher.add_own(Registry, registry)
+        dispatcher.add_own(Control, control)
+        handlers = (self._health.handler(), self._reflection.handler(), self._gateway)
+        async with AsyncExitStack() as stack:
+            bound = [
+                await stack.enter_async_context(listening(dispatcher, address, *handlers))
+                for address in addresses
+            ]
+            try:
+                yield tuple(bound)
+            finally:
+                # Streams that only end with the master.
+                self._health.close()
+                self._reflection.close()
+                dispatcher.own_calls.cut_off("the master is leaving")
+                await dispatcher.own_calls.ended()
+
+    def take(self, event: Event) -> None:
+        """Note what happened to a unit."""
+        self._health.changed()
+        if event.kind in ("ready", "swapped"):
+            self._reflection.forget(event.unit)
+
+    def lease(self, interface: str, unit: str, *, method: str, start: bool) -> Lease:
+        """Lends a unit's connection for one call of a method.
+
+        Calls of Core look at the worker that is there: they start nothing, and hold nothing up.
+        """
+        if interface == CORE:
+            return self._units[unit].borrow
+        what = f"a call of {interface}/{method} at the gateway"
+        return self._units[unit].lease(None, what, start=start)
+
+    def _can_serve(self, unit: str) -> bool:
+        return self._units[unit].state.phase not in _REFUSING
+
+
+def write_token(folder: Path, token: str) -> Path:
+    """Write the master's token where only its user can read it."""
+    file = folder / TOKEN
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as opened:
+        opened.write(token)
+    return file

@@ -1,0 +1,65 @@
+"""What happened to one unit: kept for whoever asks why, logged, and told."""
+
+import logging
+from collections import deque
+from collections.abc import Callable
+
+from hsu_worker.master.event import ALARMING, Crash, Event, Kind
+
+log = logging.getLogger(__name__)
+
+#: Events that are kept of each unit.
+KEPT = 100
+
+
+class History:
+    """The last events of a unit.
+
+    Args:
+        unit: Its name.
+
+        tell: Takes every event, progress included.
+    """
+
+    def __init__(self, unit: str, tell: Callable[[Event], None]) -> None:
+        self.events: deque[Event] = deque(maxlen=KEPT)
+        self._unit = unit
+        self._tell = tell
+
+    def add(
+        self,
+        generation: int,
+        kind: Kind,
+        trigger: str,
+        detail: str,
+        *,
+        seconds: float = 0.0,
+        crash: Crash | None = None,
+    ) -> None:
+        """Keep, log and tell an event."""
+        event = Event(
+            unit=self._unit,
+            generation=generation,
+            kind=kind,
+            trigger=trigger,
+            detail=detail,
+            seconds=seconds,
+            crash=crash,
+        )
+        self.events.append(event)
+        level = logging.WARNING if kind in ALARMING else logging.INFO
+        text = f"{kind}: {detail}" if detail else kind
+        log.log(level, "unit %s (generation %d): %s", self._unit, generation, text)
+        self._tell(event)
+
+    def progress(self, generation: int, fraction: float, text: str) -> None:
+        """Tell how far a start is; nobody asks for it later."""
+        event = Event(
+            unit=self._unit,
+            generation=generation,
+            kind="progress",
+            trigger="start",
+            detail=text,
+            fraction=fraction,
+        )
+        self._tell(event)

@@ -1,0 +1,181 @@
+"""One instance of a unit: what is done for it, from its start until nothing is left of it.
+
+It decides nothing. What it finds out it reports as events; what is to be done it is told.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from hsu_worker.errors import Code, RpcError, StartError
+from hsu_worker.gen.hsu_core import CoreClient, PingRequest, State
+from hsu_worker.master import policy
+from hsu_worker.master.duration import NEVER
+from hsu_worker.master.event import Crash
+from hsu_worker.master.launcher import Ending, Worker, cancel
+from hsu_worker.master.liveness import Liveness, Look, Verdict
+
+log = logging.getLogger(__name__)
+
+#: Seconds that a suspected worker has to answer.
+PROBE_TIMEOUT = 2.0
+
+#: Seconds in which the end of a process becomes known after its connection broke.
+EXIT_BOUND = 1.0
+
+#: Lines of output that a crash keeps.
+CRASH_LINES = 20
+
+
+class Instance:
+    """Starts, watches, probes and ends one worker.
+
+    Args:
+        worker: Not started yet.
+
+        feed: Takes what the policy has to know.
+    """
+
+    def __init__(self, worker: Worker, feed: Callable[[policy.Event], None]) -> None:
+        self.worker = worker
+        self.generation = worker.generation
+        self.calls = 0
+        """The calls that it had when it was lost."""
+        self.consequences: list[policy.Tell] = []
+        """What follows from its end, to be told after it."""
+        self.gone = asyncio.Event()
+        """Set when nothing is left of it."""
+        self._feed = feed
+        self._loop = asyncio.get_running_loop()
+        self.began = self._loop.time()
+        self._starting: asyncio.Task[None] | None = None
+        self._watching: set[asyncio.Task[None]] = set()
+        self._ending: Ending | None = None
+        self._lived = 0.0
+
+    def start(self) -> None:
+        """Start the worker; reports `Started` or `StartFailed`, then what befalls it."""
+        self._starting = asyncio.create_task(self._start())
+
+    async def _start(self) -> None:
+        unit = self.worker.unit.name
+        try:
+            await self.worker.start()
+        except StartError as error:
+            self._feed(policy.StartFailed(self.generation, error, _draw()))
+            return
+        except Exception as error:
+            # Whatever it was, nobody may wait for ever.
+            log.exception("unit %r can't be started", unit)
+            failure = StartError(f"unit {unit!r} did not start: {error}")
+            self._feed(policy.StartFailed(self.generation, failure, _draw()))
+            return
+        self._keep(self._watch())
+        self._keep(self._look_after())
+        self._feed(policy.Started(self.generation))
+
+    def _keep(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._watching.add(task)
+        task.add_done_callback(self._watching.discard)
+
+    async def _watch(self) -> None:
+        try:
+            ending = await self.worker.ended()
+        except Exception as error:
+            log.exception("unit %r can't be watched", self.worker.unit.name)
+            ending = Ending(text=f"it can't be watched: {error}")
+        self._ending = ending
+        self._feed(policy.Lost(self.generation, ending.text, ending.clean, _draw()))
+
+    async def _look_after(self) -> None:
+        """Ping, for as long as it lives; reports `Unresponsive`."""
+        unit = self.worker.unit
+        liveness = Liveness(max_call=unit.max_call, cpu=self.worker.cpu_seconds())
+        verdict = Verdict.FINE
+        while unit.ping != NEVER:
+            # After a miss the next look follows at once: each takes its own time to time out.
+            await asyncio.sleep(unit.ping if verdict is Verdict.FINE else unit.ping_timeout / 5)
+            liveness, verdict, text = liveness.look(await self._ping())
+            if verdict is Verdict.SLOW:
+                log.warning("unit %s (generation %d): %s", unit.name, self.generation, text)
+            if verdict is Verdict.DEAD:
+                self._feed(policy.Unresponsive(self.generation, text, _draw()))
+                return
+
+    async def _ping(self) -> Look:
+        assert self.worker.connection is not None
+        answered, busy, overdue, oldest = True, False, 0.0, 0.0
+        try:
+            answer = await CoreClient(self.worker.connection).ping(
+                PingRequest(), timeout=self.worker.unit.ping_timeout
+            )
+            busy = answer.busy
+            overdue = answer.most_overdue.ToTimedelta().total_seconds()
+            oldest = answer.oldest_call_age.ToTimedelta().total_seconds()
+        except RpcError as error:
+            # A foreign worker may do without; what it answers, it answers.
+            answered = error.code not in (Code.DEADLINE_EXCEEDED, Code.UNAVAILABLE)
+        return Look(
+            at=self._loop.time(),
+            answered=answered,
+            busy=busy,
+            overdue=overdue,
+            oldest=oldest,
+            cpu=self.worker.cpu_seconds(),
+        )
+
+    def probe(self) -> None:
+        """Find out whether it still takes calls; reports `Alive`, `Leaving` or `Unresponsive`."""
+        self._keep(self._probe())
+
+    async def _probe(self) -> None:
+        assert self.worker.connection is not None
+        try:
+            answer = await CoreClient(self.worker.connection).ping(
+                PingRequest(), timeout=PROBE_TIMEOUT
+            )
+        except RpcError as error:
+            if error.code is Code.UNAVAILABLE:
+                # Mostly a process that has ended: the watch says more, and cancels this.
+                await asyncio.sleep(EXIT_BOUND)
+                how = f"its connection is broken, and it has not ended: {error.message}"
+                self._feed(policy.Unresponsive(self.generation, how, _draw()))
+                return
+            # Slow is what the liveness is for.
+            self._feed(policy.Alive(self.generation))
+            return
+        running = answer.state == State.STATE_RUNNING
+        self._feed((policy.Alive if running else policy.Leaving)(self.generation))
+
+    async def stop(self, *, force: bool) -> Ending:
+        """End it, and wait until nothing is left; returns how it ended."""
+        await cancel(*self._watching)
+        if self._starting is not None and not self._starting.done():
+            await cancel(self._starting)
+        self._lived = self._loop.time() - self.began
+        try:
+            ending = await self.worker.stop(force=force)
+        except Exception:
+            log.exception("unit %r: what is left can't be removed", self.worker.unit.name)
+            ending = Ending(text="unknown")
+        # The watch was told first, and an end that was not wanted tells more than the clean-up.
+        return self._ending or ending
+
+    def crash(self, ending: Ending) -> Crash:
+        """What is known of an end that was not wanted, once it has come."""
+        return Crash(
+            text=ending.text,
+            code=ending.code,
+            signal=ending.signal,
+            calls=self.calls,
+            peak_memory=ending.peak_memory,
+            uptime=self._lived,
+            output=tuple(self.worker.log.tail(self.generation, CRASH_LINES)),
+        )
+
+
+def _draw() -> float:
+    return random.random()  # noqa: S311  jitter is no secret

@@ -1,0 +1,79 @@
+"""What a unit does next: pure functions from (state, event, now) to (state, effects).
+
+Nothing here waits, spawns or signals, so that a simulator can run the same code under a clock of
+its own. Times are seconds of a monotonic clock. What names a generation that is no longer there
+is stale and changes nothing.
+
+    state, effects = decide(State(rules=rules), Arrive(waiter=1), now)    # effects: [Start(1, ...)]
+"""
+
+from hsu_worker.master.policy.decide import Decision, decide
+from hsu_worker.master.policy.effects import (
+    Effect,
+    Grant,
+    Probe,
+    Refuse,
+    Start,
+    Stop,
+    SwapEnded,
+    Tell,
+    Wake,
+)
+from hsu_worker.master.policy.events import (
+    Alive,
+    Arrive,
+    Close,
+    Event,
+    Gone,
+    Leave,
+    Leaving,
+    Lost,
+    Release,
+    Started,
+    StartFailed,
+    StartWanted,
+    StopAsked,
+    Suspect,
+    SwapAsked,
+    Tick,
+    Unresponsive,
+)
+from hsu_worker.master.policy.state import Generation, Phase, State
+from hsu_worker.master.policy.trouble import Restart, Rules, Trouble
+
+__all__ = [
+    "Alive",
+    "Arrive",
+    "Close",
+    "Decision",
+    "Effect",
+    "Event",
+    "Generation",
+    "Gone",
+    "Grant",
+    "Leave",
+    "Leaving",
+    "Lost",
+    "Phase",
+    "Probe",
+    "Refuse",
+    "Release",
+    "Restart",
+    "Rules",
+    "Start",
+    "StartFailed",
+    "StartWanted",
+    "Started",
+    "State",
+    "Stop",
+    "StopAsked",
+    "Suspect",
+    "SwapAsked",
+    "SwapEnded",
+    "Tell",
+    "Tick",
+    "Trouble",
+    "Unresponsive",
+    "Wake",
+    "decide",
+]

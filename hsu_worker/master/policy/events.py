@@ -1,0 +1,153 @@
+"""What can happen to a unit.
+
+`draw` is a random number from 0 to 1, drawn by whoever sends the event: it becomes the jitter of a
+backoff, and the policy stays a function of what it is given.
+"""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from hsu_worker.errors import RpcError
+
+
+@dataclass(frozen=True, slots=True)
+class Arrive:
+    """A caller wants a lease."""
+
+    waiter: int
+    what: str = "a call"
+    """Who it is, for the record of why a unit was started."""
+    start: bool = True
+    """Whether it may cause a start, and wait."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leave:
+    """A waiting caller has gone; the start goes on for the others."""
+
+    waiter: int
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """A lease has ended."""
+
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The worker is RUNNING and is the one that was asked for."""
+
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class StartFailed:
+    """The worker won't come; what is left of it is to be removed."""
+
+    generation: int
+    error: RpcError
+    draw: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """The worker ended by itself."""
+
+    generation: int
+    how: str = "it ended"
+    clean: bool = False
+    """It left in order: with exit code 0, or by ending its registration."""
+    draw: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Unresponsive:
+    """The worker lives, and answers no more."""
+
+    generation: int
+    how: str = "it does not answer"
+    draw: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Suspect:
+    """A call could not be delivered to the worker."""
+
+    generation: int
+    how: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Alive:
+    """A suspected worker has answered."""
+
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Leaving:
+    """The worker is on its way out by itself: it finishes its calls and takes no new ones."""
+
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """Nothing is left of the worker."""
+
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Time has passed."""
+
+
+@dataclass(frozen=True, slots=True)
+class StartWanted:
+    """The unit shall run without a call: at once, whatever stood against it."""
+
+    trigger: str = "asked"
+
+
+@dataclass(frozen=True, slots=True)
+class StopAsked:
+    """Somebody wants the unit stopped."""
+
+    hold: bool = False
+    """Refuse calls until it is started; without it the next call starts it again."""
+
+
+@dataclass(frozen=True, slots=True)
+class SwapAsked:
+    """Another implementation shall take the worker's place."""
+
+    spec: int
+    """The number of its launch specification."""
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """The master leaves."""
+
+
+Event: TypeAlias = (
+    Arrive
+    | Leave
+    | Release
+    | Started
+    | StartFailed
+    | Lost
+    | Unresponsive
+    | Suspect
+    | Alive
+    | Leaving
+    | Gone
+    | Tick
+    | StartWanted
+    | StopAsked
+    | SwapAsked
+    | Close
+)

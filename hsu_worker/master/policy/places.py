@@ -1,0 +1,53 @@
+"""A generation in its place: current, candidate or retiring."""
+
+from hsu_worker.master.policy.effects import Effect, Stop
+from hsu_worker.master.policy.state import Generation, Phase, State, evolve
+
+
+def ready(state: State, number: int) -> Generation | None:
+    """The current generation, if it is the one of this number and takes calls."""
+    current = state.current
+    if current is None or current.number != number or current.phase is not Phase.READY:
+        return None
+    return current
+
+
+def put(state: State, generation: Generation) -> State:
+    """The state with this generation in the place that it has."""
+    number = generation.number
+    if state.current is not None and state.current.number == number:
+        return evolve(state, current=generation)
+    if state.retiring is not None and state.retiring.number == number:
+        return evolve(state, retiring=generation)
+    return evolve(state, candidate=generation)
+
+
+def drained(state: State, generation: Generation, now: float, trigger: str, why: str) -> State:
+    """The state with this generation on its way out: no new leases, and time for those it has."""
+    # One that is on its way out already gets no more time.
+    until = generation.drain_until or now + state.rules.drain
+    return put(
+        state,
+        evolve(
+            generation,
+            phase=Phase.DRAINING,
+            drain_until=until,
+            trigger=trigger,
+            why=why,
+            suspect=False,
+        ),
+    )
+
+
+def stopping(
+    state: State,
+    generation: Generation,
+    effects: list[Effect],
+    trigger: str,
+    why: str,
+    *,
+    force: bool = False,
+) -> State:
+    """The state with this generation being ended."""
+    effects.append(Stop(generation.number, trigger, why, force))
+    return put(state, evolve(generation, phase=Phase.STOPPING, leases=0))

@@ -1,0 +1,21 @@
+"""What the kernel tells of a process in `/proc/<pid>/stat`, see proc_pid_stat(5); only on Linux."""
+
+import os
+
+
+def stat_fields(pid: int) -> list[str] | None:
+    """The fields from the third one, the state, on; None where they can't be read."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+            # The second field, the name, may hold spaces and brackets.
+            return file.read().rpartition(")")[2].split()
+    except OSError:
+        return None
+
+
+def cpu_seconds(pid: int) -> float | None:
+    """User and system time that a process has used, in seconds; None where nobody can know."""
+    fields = stat_fields(pid)
+    if fields is None:
+        return None
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

@@ -1,0 +1,380 @@
+"""Books of one unit, kept beside the policy: each step has to agree with them.
+
+What has happened is taken down from the events alone; what the policy does about it is then held
+against the promises of the house.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from hsu_worker.errors import ResourceExhausted
+from hsu_worker.master.policy import (
+    Alive,
+    Arrive,
+    Close,
+    Effect,
+    Event,
+    Gone,
+    Grant,
+    Leave,
+    Leaving,
+    Lost,
+    Phase,
+    Probe,
+    Refuse,
+    Release,
+    Restart,
+    Rules,
+    Start,
+    Started,
+    StartFailed,
+    StartWanted,
+    State,
+    Stop,
+    StopAsked,
+    Suspect,
+    SwapAsked,
+    SwapEnded,
+    Tick,
+    Unresponsive,
+    Wake,
+    decide,
+)
+from tests.master.sim.health import Health
+
+
+class Broken(AssertionError):
+    """A promise was broken."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Record:
+    """One generation that lives."""
+
+    number: int
+    swap: bool
+    ready: float | None = None
+    leases: int = 0
+    quiet: float = 0.0
+    drains: float | None = None
+    """Since when."""
+    stop_asked: bool = False
+    stopped: bool = False
+    suspect: bool = False
+
+    @property
+    def phase(self) -> Phase:
+        if self.stopped:
+            return Phase.STOPPING
+        if self.ready is None:
+            return Phase.STARTING
+        return Phase.READY if self.drains is None else Phase.DRAINING
+
+
+class Books:
+    """Feeds the policy, and checks it."""
+
+    def __init__(self, rules: Rules) -> None:
+        self.rules = rules
+        self.state = State(rules=rules)
+        self.health = Health(rules)
+        self.live: dict[int, Record] = {}
+        self.current: Record | None = None
+        self.waiting: dict[int, None] = {}
+        self.last = 0
+        self.wanted = False
+        self.held = False
+        self.closed = False
+        self.swaps = 0
+        """Swaps that were asked for, and have not ended."""
+        self.timer: float | None = None
+        """One timer, as the unit has: only an earlier `Wake` moves it."""
+
+    @property
+    def phase(self) -> Phase | None:
+        return None if self.current is None else self.current.phase
+
+    def feed(self, event: Event, now: float) -> Sequence[Effect]:
+        before, phase = self.current, self.phase
+        self._note(event, now)
+        self.state, effects = decide(self.state, event, now)
+        for effect in effects:
+            self._check(effect, event, now)
+        if phase is Phase.READY and before is not None and before is not self.current:
+            expect(isinstance(event, Started), f"generation {before.number} lost its place")
+        if isinstance(event, StopAsked | Close):
+            swaps = [each for each in self.live.values() if each.swap and not each.stopped]
+            expect(not swaps, "a swap goes on after a stop")
+        self._pass_time(now)
+        self._compare()
+        self._check_rest(now)
+        return effects
+
+    # What has happened.
+
+    def _note(self, event: Event, now: float) -> None:
+        current = self.current
+        match event:
+            case Arrive(waiter):
+                self.waiting[waiter] = None
+            case Leave(waiter):
+                self.waiting.pop(waiter, None)
+            case Release(number):
+                record = self.live.get(number)
+                if record is not None and record.phase in (Phase.READY, Phase.DRAINING):
+                    record.leases -= 1
+                    record.quiet = now
+            case Started(number):
+                record = self.live.get(number)
+                if record is not None and record.phase is Phase.STARTING:
+                    record.ready = record.quiet = now
+                    if record.swap:
+                        self._flip(record, now)
+            case StartFailed(number, _, draw):
+                failed = self._current(number, Phase.STARTING)
+                if failed is not None:
+                    self.health.fail(now, draw)
+                    again = (Restart.ALWAYS, Restart.ON_FAILURE)
+                    self.wanted = self.rules.restart in again and not failed.stop_asked
+            case Lost(number, _, clean, draw):
+                self._lost(number, now, draw, clean)
+            case Unresponsive(number, _, draw):
+                self._lost(number, now, draw, clean=False)
+            case StartWanted():
+                if not self.closed:
+                    coming = current is not None and not current.stop_asked
+                    coming = coming and self.phase in (Phase.STARTING, Phase.READY)
+                    self.held, self.wanted = False, not coming
+                    self.health.forget()
+            case StopAsked(hold):
+                self._stop(now, hold)
+            case SwapAsked():
+                self.swaps += 1
+            case Close():
+                self.closed = True
+                self._stop(now, hold=False)
+            case Leaving(number):
+                leaving = self._current(number, Phase.READY)
+                if leaving is not None:
+                    leaving.drains, leaving.suspect = now, False
+                    self.wanted = self.wanted or self.rules.restart is Restart.ALWAYS
+            case Suspect(number):
+                suspected = self._current(number, Phase.READY)
+                if suspected is not None:
+                    suspected.suspect = True
+            case Alive(number):
+                alive = self._current(number, Phase.READY)
+                if alive is not None:
+                    alive.suspect = False
+            case Gone(number):
+                record = self.live.get(number)
+                if record is not None and record.stopped:
+                    del self.live[number]
+                    if record is current:
+                        self.current = None
+            case Tick():
+                pass
+
+    def _flip(self, record: Record, now: float) -> None:
+        old, self.current = self.current, record
+        self.held = self.wanted = record.swap = False
+        self.health.forget()
+        if old is not None:
+            old.suspect = False
+            if old.ready is not None and old.drains is None:
+                old.drains = now
+
+    def _current(self, number: int, phase: Phase) -> Record | None:
+        """The one that calls go to, if it is this one, in this phase."""
+        current = self.current
+        if current is None or current.number != number or current.phase is not phase:
+            return None
+        return current
+
+    def _lost(self, number: int, now: float, draw: float, clean: bool) -> None:
+        if self._current(number, Phase.READY) is not None:
+            restart = self.rules.restart
+            self.wanted = restart is Restart.ALWAYS or (restart is Restart.ON_FAILURE and not clean)
+            if not clean or restart is Restart.ALWAYS:
+                self.health.fail(now, draw)
+
+    def _stop(self, now: float, hold: bool) -> None:
+        self.held, self.wanted = hold or self.held, False
+        self.health.stop()
+        current = self.current
+        if current is not None:
+            current.stop_asked = current.stop_asked or current.phase is Phase.STARTING
+            if current.phase is Phase.READY:
+                current.drains, current.suspect = now, False
+
+    def _pass_time(self, now: float) -> None:
+        current = self.current
+        if current is None:
+            self.health.pass_time(now)
+        elif current.phase is Phase.READY:
+            assert current.ready is not None
+            if current.stop_asked:
+                current.drains = now
+            elif now >= current.ready + self.rules.healthy:
+                self.health.forget()
+
+    # What the policy does about it.
+
+    def _check(self, effect: Effect, event: Event, now: float) -> None:
+        match effect:
+            case Start():
+                self._check_start(effect, event, now)
+            case Stop():
+                self._check_stop(effect, event, now)
+            case Grant(waiters, number):
+                record = self.live.get(number)
+                expect(record is not None and record is self.current, "lent: not the current one")
+                assert record is not None
+                expect(record.phase is Phase.READY, f"lent while {record.phase}")
+                expect(not record.suspect, "lent while suspect")
+                self._settle(waiters)
+                record.leases += len(waiters)
+                most = self.rules.concurrency
+                expect(most is None or record.leases <= most, "more leases than `concurrency`")
+            case Refuse(waiters):
+                why = self._why_refused(effect, event, now)
+                expect(why, f"refused without a cause: {effect.error.message}")
+                self._settle(waiters)
+            case Probe(number):
+                current = self.current
+                expect(current is not None and current.number == number, "probed: not current")
+            case Wake(at):
+                expect(at >= now, "a timer in the past")
+                self.timer = at if self.timer is None else min(self.timer, at)
+            case SwapEnded(number, error):
+                self.swaps -= 1
+                expect(self.swaps >= 0, "a swap ended twice")
+                others = [each for each in self.live.values() if each is not self.current]
+                refused = number == 0 and error is not None
+                expect(refused or not others, "a swap ended before what it left was gone")
+            case _:
+                pass
+
+    def _settle(self, waiters: Sequence[int]) -> None:
+        expect(waiters, "an effect for nobody")
+        for waiter in waiters:
+            expect(waiter in self.waiting, f"waiter {waiter} ended twice, or never came")
+            del self.waiting[waiter]
+
+    def _check_start(self, effect: Start, event: Event, now: float) -> None:
+        expect(effect.generation > self.last, "a generation's number came back")
+        expect(effect.trigger and effect.why, "a start without a cause")
+        expect(not self.closed, "a start after the close")
+        self.last = effect.generation
+        swap = isinstance(event, SwapAsked) and effect.trigger == "swap"
+        record = Record(number=effect.generation, swap=swap)
+        if swap:
+            others = [each for each in self.live.values() if each is not self.current]
+            expect(not others, "a second swap")
+        else:
+            expect(self.current is None, "a second worker in the same place")
+            expect(not self.held, "a start while held")
+            expect(self.waiting or self.wanted, "a start that nobody wants")
+            expect(not self.health.blocks(now), "a start before the backoff was over")
+            self.health.pass_time(now)
+            self.current, self.wanted = record, False
+        self.live[effect.generation] = record
+
+    def _check_stop(self, effect: Stop, event: Event, now: float) -> None:
+        record = self.live.get(effect.generation)
+        expect(record is not None and not record.stopped, "a stop of what doesn't run")
+        assert record is not None
+        expect(effect.trigger and effect.why, "a stop without a cause")
+        asked = isinstance(event, StopAsked | Close)
+        flipped = isinstance(event, Started) and self.current is not record
+        of_it = getattr(event, "generation", None) == record.number
+        ended = of_it and isinstance(event, Lost | Unresponsive)
+        if record.ready is None:
+            failed = of_it and isinstance(event, StartFailed)
+            expect(failed or asked or flipped, "a start was given up")
+        elif effect.trigger == "idle":
+            expect(not record.leases, "an idle stop under a call")
+            expect(not self.waiting, "an idle stop while somebody waits")
+            idle = self.rules.idle
+            expect(idle is not None and now >= record.quiet + idle, "an idle stop too early")
+            if now >= record.ready + self.rules.healthy:
+                self.health.forget()
+        elif not ended:
+            expect(record.drains is not None or record.stop_asked, "a stop that nobody asked for")
+            over = record.drains is not None and now >= record.drains + self.rules.drain
+            expect(not record.leases or over, "a stop under a call, before the drain was over")
+        record.stopped, record.leases = True, 0
+
+    def _why_refused(self, effect: Refuse, event: Event, now: float) -> str:
+        text = effect.error.message
+        if text.endswith("the master is leaving"):
+            return "closed" if self.closed else ""
+        if "was stopped while the call waited" in text:
+            return "stopped" if isinstance(event, StopAsked) else ""
+        if "is held" in text:
+            return "held" if self.held else ""
+        if "callers wait for it already" in text:
+            # The one that is refused is among those who wait.
+            full = len(self.waiting) > self.rules.queue
+            return "full" if full and isinstance(effect.error, ResourceExhausted) else ""
+        if "asked not to wait for a start" in text:
+            lends = self.current is not None and self.current.phase is Phase.READY
+            return "not running" if isinstance(event, Arrive) and not lends else ""
+        if "start it with" in text or "the next try is in" in text:
+            blocked = self.current is None and self.health.open and self.health.blocks(now)
+            return "faulted" if blocked else ""
+        if isinstance(event, StartFailed) and effect.error is event.error:
+            return "start failed"
+        return ""
+
+    def _compare(self) -> None:
+        state, current = self.state, self.current
+        expect(state.waiters == tuple(self.waiting), "those who wait differ")
+        number = None if state.current is None else state.current.number
+        expect(number == (None if current is None else current.number), "the current one differs")
+        generations = state.generations
+        expect(len(generations) == len(self.live), "those that live differ")
+        for generation in generations:
+            record = self.live.get(generation.number)
+            if record is None or generation.phase is not record.phase:
+                raise Broken(f"generation {generation.number}: {generation} is not {record}")
+            if record.leases < 0 or generation.leases != record.leases:
+                raise Broken(f"leases: {generation.leases}, in truth {record.leases}")
+
+    def _check_rest(self, now: float) -> None:
+        """What can't stay as it is has a timer, or somebody else's turn to wait for."""
+        current, timer = self.current, self.timer
+        due = [
+            record.drains + self.rules.drain
+            for record in self.live.values()
+            if record.drains is not None and not record.stopped
+        ]
+        if self.waiting:
+            expect(not self.closed and not self.held, "a caller waits for a unit that is stopped")
+            expect(len(self.waiting) <= self.rules.queue, "more callers wait than `queue` allows")
+        if current is None:
+            if self.waiting or self.wanted:
+                health = self.health
+                expect(health.blocks(now), "nothing starts, and nothing stands against it")
+                expect(not (health.open and self.waiting), "a caller waits behind the breaker")
+                if health.retry_at is not None and health.retry_at != float("inf"):
+                    due.append(health.retry_at)
+        elif current.phase is Phase.READY:
+            assert current.ready is not None
+            if self.waiting:
+                full = current.leases == self.rules.concurrency
+                expect(full or current.suspect, "a caller waits for nothing")
+            elif not current.leases and self.rules.idle is not None:
+                due.append(current.quiet + self.rules.idle)
+            if self.health.streak:
+                due.append(current.ready + self.rules.healthy)
+        for record in self.live.values():
+            if record.drains is not None and not record.stopped:
+                expect(record.leases, "a drain that is over")
+        if due:
+            expect(timer is not None and timer <= min(due), "nothing will wake the unit")
+
+
+def expect(holds: object, promise: str) -> None:
+    if not holds:
+        raise Broken(promise)

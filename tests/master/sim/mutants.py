@@ -1,0 +1,387 @@
+"""Planted bugs: what the simulator is worth, one line of the policy at a time.
+
+Each replaces a piece of one function's text. One that no longer applies is an error: the policy has
+changed, and so has to be what is planted in it.
+"""
+
+import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import import_module
+from operator import attrgetter
+from textwrap import dedent
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """One bug, and the faults that it would let through."""
+
+    name: str
+    rows: str
+    where: str
+    """Module and name of the function, below the package."""
+    text: str
+    bug: str
+    story: str = "anything"
+
+
+@contextmanager
+def planted(mutant: Mutant, package: str = "hsu_worker.master.policy") -> Iterator[None]:
+    """The policy, or another package, with a bug."""
+    module_name, _, path = mutant.where.partition(":")
+    module = import_module(f"{package}.{module_name}")
+    owner_path, _, name = path.rpartition(".")
+    owner = attrgetter(owner_path)(module) if owner_path else module
+    function = getattr(owner, name)
+    source = dedent(inspect.getsource(function))
+    if source.count(mutant.text) != 1:
+        raise LookupError(f"{mutant.name!r} applies no more: {mutant.text!r} in {mutant.where}")
+    made: dict[str, object] = {}
+    exec(source.replace(mutant.text, mutant.bug), vars(module), made)
+    setattr(owner, name, made[name])
+    try:
+        yield
+    finally:
+        setattr(owner, name, function)
+
+
+MUTANTS = (
+    Mutant(
+        "a second start",
+        "T1",
+        "decide:_plan",
+        "if current is None:",
+        "if current is None or (current.phase is Phase.STARTING and state.waiters):",
+    ),
+    Mutant(
+        "one call too many",
+        "T1",
+        "decide:_arrive",
+        "current.leases < state.rules.concurrency",
+        "current.leases <= state.rules.concurrency",
+    ),
+    Mutant(
+        "a lost wake-up: the number of those that fit is counted, not their room",
+        "T1",
+        "decide:_plan_ready",
+        "max(0, rules.concurrency - current.leases)",
+        "0 if current.leases else rules.concurrency",
+    ),
+    Mutant(
+        "a release of a generation that is being ended counts",
+        "T2",
+        "decide:_release",
+        "generation is None or not generation.serves",
+        "generation is None",
+    ),
+    Mutant(
+        "a lease that never comes back",
+        "T2",
+        "decide:_release",
+        "leases=generation.leases - 1",
+        "leases=max(1, generation.leases - 1)",
+    ),
+    Mutant(
+        "a waiter that leaves takes the start with it",
+        "T3",
+        "decide:_note",
+        "case Leave(waiter):",
+        "case Leave(waiter):\n            state, _ = _stop_asked(state, now, hold=False)",
+    ),
+    Mutant(
+        "a deadline is ignored: who has left still waits",
+        "T4",
+        "decide:_note",
+        "if w != waiter",
+        "if waiter",
+    ),
+    Mutant(
+        "a queue without a bound",
+        "T5",
+        "decide:_arrive",
+        "len(state.waiters) >= state.rules.queue",
+        "len(state.waiters) >= 10**6",
+    ),
+    Mutant(
+        "a queue that is full a caller too early",
+        "T5",
+        "decide:_arrive",
+        "len(state.waiters) >= state.rules.queue",
+        "len(state.waiters) + 1 >= state.rules.queue",
+    ),
+    Mutant(
+        "who comes during a stop is refused",
+        "T6",
+        "decide:_arrive",
+        "elif not event.start and (",
+        "elif (not event.start or state.phase is Phase.STOPPING) and (",
+        "idle-edge",
+    ),
+    Mutant(
+        "who comes during a stop is forgotten",
+        "T6",
+        "decide:_plan_start",
+        "not (state.waiters or state.wanted)",
+        "not state.wanted",
+        "idle-edge",
+    ),
+    Mutant(
+        "an idle time that nothing wakes",
+        "T6",
+        "decide:_plan_ready",
+        "wake.append(current.quiet_since + rules.idle)",
+        "pass",
+        "idle-edge",
+    ),
+    Mutant(
+        "idle time counted from the start, not from the last call",
+        "T7",
+        "decide:_release",
+        ", quiet_since=now",
+        "",
+    ),
+    Mutant(
+        "an idle stop under a call",
+        "T7 T8",
+        "decide:_plan_ready",
+        "or current.leases or state.waiters",
+        "or state.waiters",
+    ),
+    Mutant(
+        "idle time counted from before the start",
+        "T9",
+        "decide:_started",
+        "since=now, quiet_since=now",
+        "since=now",
+    ),
+    Mutant(
+        "a breaker that never opens",
+        "T14",
+        "trouble:Trouble.after_failure",
+        "self.probing or len(failures) >= rules.breaker",
+        "False",
+    ),
+    Mutant(
+        "a backoff that does not grow",
+        "T14",
+        "trouble:Trouble.after_failure",
+        "2 ** min(failed.streak - 2, 64)",
+        "1",
+    ),
+    Mutant(
+        "a backoff without a cap",
+        "T14",
+        "trouble:Trouble.after_failure",
+        "min(bound, rules.backoff_most)",
+        "bound",
+    ),
+    Mutant(
+        "a backoff without jitter",
+        "T14",
+        "trouble:Trouble.after_failure",
+        "draw * min",
+        "min",
+    ),
+    Mutant(
+        "an open breaker that is never tried again",
+        "T14",
+        "decide:_plan_start",
+        "trouble.retry_at != inf",
+        "not trouble.open",
+    ),
+    Mutant(
+        "a failed try behind the breaker counts as the first failure",
+        "T14",
+        "trouble:Trouble.before_start",
+        "self.probing or self.open",
+        "False",
+    ),
+    Mutant(
+        "callers that wait behind an open breaker",
+        "T14",
+        "decide:_plan_start",
+        "trouble.open and state.waiters",
+        "False",
+    ),
+    Mutant(
+        "a crash that is never forgotten",
+        "T14",
+        "decide:_plan_ready",
+        "now >= recovered",
+        "False",
+    ),
+    Mutant(
+        'restart = "never" that is tried again',
+        "T14",
+        "trouble:Trouble.after_failure",
+        "retry_at=inf",
+        "retry_at=now",
+    ),
+    Mutant(
+        "a restart that overrides a stop",
+        "T15",
+        "decide:_stop_asked",
+        "wanted=False",
+        "wanted=state.wanted",
+    ),
+    Mutant(
+        "a start that was to be stopped is tried again",
+        "T15",
+        "decide:_start_failed",
+        " and not stopped",
+        "",
+    ),
+    Mutant(
+        "a hold that a call overrides",
+        "T15",
+        "decide:_arrive",
+        "elif state.held:",
+        "elif False:",
+    ),
+    Mutant(
+        "a start that was asked for after a stop is forgotten",
+        "T15",
+        "decide:_note",
+        " and not current.stop_asked",
+        "",
+    ),
+    Mutant(
+        "a crash that takes those with it who wait",
+        "T16",
+        "decide:_lost",
+        "wanted=again,",
+        "wanted=again, waiters=(),",
+    ),
+    Mutant(
+        "a crash that is not followed by a restart",
+        "T16",
+        "decide:_lost",
+        "wanted=again,",
+        "wanted=False,",
+    ),
+    Mutant(
+        "calls for a worker that may be dead",
+        "T16",
+        "decide:_arrive",
+        "current.suspect or ",
+        "",
+    ),
+    Mutant(
+        "a suspicion that is never dropped",
+        "T16",
+        "decide:_note",
+        "suspect=False",
+        "suspect=True",
+    ),
+    Mutant(
+        "a swap that flips before the new one is ready",
+        "T28",
+        "decide:_swap_asked",
+        "candidate=candidate, last=number",
+        "current=candidate, retiring=state.current, last=number",
+        "swaps",
+    ),
+    Mutant(
+        "a drain that waits for nobody",
+        "T28",
+        "decide:_plan",
+        "not generation.leases or now >= generation.drain_until",
+        "True",
+        "swaps",
+    ),
+    Mutant(
+        "calls for a worker that drains",
+        "T28",
+        "decide:_arrive",
+        "current.phase is Phase.READY\n",
+        "current.serves\n",
+    ),
+    Mutant(
+        "a swap after which the old one's restart is still wanted",
+        "T28",
+        "decide:_started",
+        "wanted=False,",
+        "",
+    ),
+    Mutant(
+        "a failed swap that takes the old one away",
+        "T29",
+        "decide:_start_failed",
+        "state = places.stopping(state, generation, effects",
+        "if state.current and state.current.serves:\n"
+        "            state = places.stopping(state, state.current, effects, 'swap', 'it failed')\n"
+        "        state = places.stopping(state, generation, effects",
+    ),
+    Mutant(
+        "a failed swap that counts as a crash of the unit",
+        "T29",
+        "decide:_start_failed",
+        "if generation is state.candidate:",
+        "state = _failed(state, 'x', now, draw, effects, number)\n"
+        "    if generation is state.candidate:",
+    ),
+    Mutant(
+        "a failed swap of which nobody is told",
+        "T29",
+        "decide:_gone",
+        "(ended,)",
+        "()",
+    ),
+    Mutant(
+        "a drain without an end",
+        "T30",
+        "decide:_plan",
+        "not generation.leases or now >= generation.drain_until",
+        "not generation.leases",
+    ),
+    Mutant(
+        "a drain that begins anew with each look",
+        "T30",
+        "decide:_plan",
+        "wake.append(generation.drain_until)",
+        "wake.append(now + state.rules.drain)",
+    ),
+    Mutant(
+        "the clock on the wall",
+        "T39",
+        "decide:_plan",
+        "wake: list[float] = []",
+        "wake, now = [], __import__('time').time()",
+    ),
+    Mutant(
+        "a number that comes back",
+        "T40",
+        "decide:_plan_start",
+        "number = state.last + 1",
+        "number = max(state.last, 1)",
+    ),
+    Mutant(
+        "a caller that waits for a master that has left",
+        "T40",
+        "decide:_arrive",
+        "if state.closed:",
+        "if False:",
+    ),
+    Mutant(
+        "a grant that is lost when a stop was asked for during the start",
+        "T40",
+        "decide:_plan_ready",
+        "effects.append(Grant(granted, current.number))",
+        "current.stop_asked or effects.append(Grant(granted, current.number))",
+    ),
+    Mutant(
+        "a swap that goes on after a stop",
+        "T40",
+        "decide:_stop_asked",
+        "state.candidate is not None and state.candidate.phase is Phase.STARTING",
+        "False",
+    ),
+    Mutant(
+        "a worker that is ended twice",
+        "T40",
+        "decide:_lost",
+        "generation is None or not generation.serves",
+        "generation is None",
+    ),
+)
