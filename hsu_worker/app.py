@@ -4,6 +4,7 @@ import re
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from types import MappingProxyType
+from typing import cast
 
 from hsu_worker.authoring.check import mismatches
 from hsu_worker.authoring.implements import interfaces_of, own_interfaces
@@ -66,6 +67,8 @@ class App:
             name = type(services[0]).__name__
         problems += _word_problems("name", name) if name else []
         problems += _word_problems("version", version) if version else []
+        if limits is not None and not isinstance(cast("object", limits), Limits):
+            problems.append(f"limits are {limits!r}; write limits=Limits(message_bytes=...)")
         if problems:
             raise AppError("\n".join(problems))
         self.services: Mapping[AnyInterface, object] = MappingProxyType(

@@ -65,7 +65,7 @@ class BlockingWorker:
 async def running(*services: object) -> AsyncGenerator[RunningWorker, None]:
     """Serve on a Unix socket in a folder of its own while the block runs.
 
-    The lifespans are entered before the block and left after it.
+    The lifespans are entered before the block and left after it; what one raises is raised here.
 
     Args:
         services: Instances of classes marked with `@implements`, or one App.
@@ -94,6 +94,8 @@ async def running(*services: object) -> AsyncGenerator[RunningWorker, None]:
                 worker.departure.ask(_GRACE, "the test has ended")
                 await shut_down(worker)
                 logging.getLogger().removeHandler(handler)
+            if worker.lifecycle.leave_failure is not None:
+                raise worker.lifecycle.leave_failure
 
 
 @contextmanager

@@ -6,12 +6,13 @@ import grpc
 
 from hsu_worker.errors import Unimplemented
 from hsu_worker.interface import AnyInterface
-from hsu_worker.serving.admission import Context, Gate, admission, always_open, authenticate
+from hsu_worker.serving.admission import Context, Gate, admission, always_open, stranger
 from hsu_worker.serving.calls import Calls
 from hsu_worker.serving.failures import Refused, answer_failure
 from hsu_worker.serving.handlers import RpcHandler, Served
 from hsu_worker.serving.slots import Slots
 from hsu_worker.wire.limits import Limits
+from hsu_worker.wire.metadata import presents
 
 
 class Dispatcher(grpc.GenericRpcHandler):
@@ -20,7 +21,7 @@ class Dispatcher(grpc.GenericRpcHandler):
         dispatcher = Dispatcher(token=token, limits=Limits())
         dispatcher.add(InterfaceA, Summarizer(), gate=lifecycle.gate)
 
-    grpc hands it bytes, so that the token is checked before anything is parsed.
+    The token is checked before a handler is chosen: of a stranger's call no body is even received.
 
     Args:
         token: What every call must present; empty: nothing.
@@ -49,15 +50,23 @@ class Dispatcher(grpc.GenericRpcHandler):
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> RpcHandler:
         """The handler of one call, as grpc asks for it."""
         path = handler_call_details.method
-        return self._handlers.get(path) or self._unknown(path)
+        try:
+            self.authenticate(handler_call_details.invocation_metadata)
+        except Refused as refusal:
+            return _refusing(path, refusal)
+        # Whoever has no token learns nothing of what is served.
+        return self._handlers.get(path) or _refusing(
+            path, Refused(Unimplemented(self._no_such_method(path)))
+        )
 
     def authenticate(self, metadata: Any) -> None:
-        """Let nobody in without the token.
+        """Let nobody in without the token; with an empty token everybody gets in.
 
         Raises:
             Refused: The token is missing or wrong.
         """
-        authenticate(metadata, self.token)
+        if self.token and not presents(metadata, self.token):
+            raise stranger()
 
     def _add(self, interface: AnyInterface, service: object, *, gate: Gate, calls: Calls) -> None:
         self._interfaces.append(interface)
@@ -65,7 +74,7 @@ class Dispatcher(grpc.GenericRpcHandler):
             served = Served(
                 method=method,
                 function=getattr(service, method.handler),
-                admit=admission(interface, method, token=self.token, gate=gate, calls=calls),
+                admit=admission(interface, method, gate=gate, calls=calls),
                 calls=calls,
                 slots=self.slots,
                 limited=calls is self.calls,
@@ -75,18 +84,6 @@ class Dispatcher(grpc.GenericRpcHandler):
                 self.slots.use_threads()
             self._handlers[method.path] = served.rpc_handler()
 
-    def _unknown(self, path: str) -> RpcHandler:
-        async def handle(_requests: Any, context: Context) -> None:
-            refusal = Refused(Unimplemented(self._no_such_method(path)))
-            try:
-                # Whoever has no token learns nothing of what is served.
-                self.authenticate(context.invocation_metadata())
-            except Refused as stranger:
-                refusal = stranger
-            await answer_failure(context, path, None, refusal)
-
-        return grpc.stream_stream_rpc_method_handler(handle)
-
     def _no_such_method(self, path: str) -> str:
         service, _, name = path.removeprefix("/").rpartition("/")
         for interface in self._interfaces:
@@ -95,3 +92,12 @@ class Dispatcher(grpc.GenericRpcHandler):
                 return f"{service} has no method {name}; it has {names}"
         served = ", ".join(interface.name for interface in self._interfaces)
         return f"{service} is not served here; served are {served}"
+
+
+def _refusing(path: str, refusal: Refused) -> RpcHandler:
+    """Answers without having read anything, whatever the kind of the call is."""
+
+    async def handle(_requests: Any, context: Context) -> None:
+        await answer_failure(context, path, None, refusal)
+
+    return grpc.stream_stream_rpc_method_handler(handle)

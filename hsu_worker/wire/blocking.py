@@ -3,8 +3,10 @@
 import asyncio
 import threading
 from collections.abc import AsyncGenerator, Coroutine, Generator
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self, TypeVar
+from weakref import WeakSet
 
 T = TypeVar("T")
 
@@ -21,6 +23,8 @@ class Portal:
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
+        # Those that a caller has left half-way, and may never ask again.
+        self._open: WeakSet[AsyncGenerator[Any, None]] = WeakSet()
 
     def __enter__(self) -> Self:
         started = threading.Event()
@@ -44,6 +48,10 @@ class Portal:
         traceback: TracebackType | None,
     ) -> None:
         if self._loop is not None and self._thread is not None:
+            for generator in tuple(self._open):
+                # Another thread may be in the middle of a step of it.
+                with suppress(RuntimeError):
+                    self.wait(_close(generator))
             self._loop.call_soon_threadsafe(self._leave.set)
             self._thread.join()
             self._loop = None
@@ -71,6 +79,7 @@ class Portal:
     def iterate(self, generator: AsyncGenerator[T, None]) -> Generator[T, None, None]:
         """Step an async generator from this thread; leaving the loop closes it."""
         end = object()
+        self._open.add(generator)
 
         async def step() -> Any:
             return await anext(generator, end)

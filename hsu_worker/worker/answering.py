@@ -1,14 +1,11 @@
 """One worker that answers: an app behind a server, with Core, health and reflection beside it."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from hsu_worker.app import App
-from hsu_worker.errors import AppError
 from hsu_worker.gen.hsu_core import Core
-from hsu_worker.serving import health as health_service
-from hsu_worker.serving import reflection as reflection_service
 from hsu_worker.serving.dispatch import Dispatcher
 from hsu_worker.serving.health import Health
 from hsu_worker.serving.logring import LogRing
@@ -17,7 +14,7 @@ from hsu_worker.serving.server import listening
 from hsu_worker.wire.address import Address
 from hsu_worker.worker.core import CoreService
 from hsu_worker.worker.departure import Departure
-from hsu_worker.worker.lifecycle import Lifecycle
+from hsu_worker.worker.lifecycle import Lifecycle, nothing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,21 +33,23 @@ class Answering:
 
 @asynccontextmanager
 async def answering(
-    app: App, address: Address, *, instance: str, token: str, ring: LogRing
+    app: App,
+    address: Address,
+    *,
+    instance: str,
+    token: str,
+    ring: LogRing,
+    started: Callable[[], None] = nothing,
 ) -> AsyncGenerator[Answering, None]:
     """Answer at an address while the block runs. The worker is STOPPED at first.
 
+    Calls `started` whenever code of the lifespans has run.
+
     Raises:
         AddressError: The address is in use, or can't be listened on.
-
-        AppError: The app serves what every worker serves by itself.
     """
-    own = {Core.name, health_service.SERVICE, reflection_service.V1, reflection_service.V1ALPHA}
-    for interface in app.services:
-        if interface.name in own:
-            raise AppError(f"{interface.name} is served by every worker; take it out of the App")
     dispatcher = Dispatcher(token=token, limits=app.limits)
-    lifecycle = Lifecycle(app, dispatcher.calls)
+    lifecycle = Lifecycle(app, dispatcher.calls, started)
     departure = Departure()
     core = CoreService(
         app,

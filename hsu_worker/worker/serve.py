@@ -3,6 +3,7 @@
 import asyncio
 import os
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
@@ -15,6 +16,7 @@ from hsu_worker.wire.announce import Announcement
 from hsu_worker.wire.launch import LaunchVariables
 from hsu_worker.worker.answering import Answering, answering
 from hsu_worker.worker.core import DEFAULT_GRACE
+from hsu_worker.worker.lifecycle import nothing
 from hsu_worker.worker.lifeline import Lifeline
 from hsu_worker.worker.registration import stay_registered
 from hsu_worker.worker.shutdown import shut_down
@@ -51,10 +53,19 @@ async def live_launched(
     lifeline: Lifeline | None,
     *,
     claim_timeout: float = CLAIM_TIMEOUT,
+    started: Callable[[], None] = nothing,
 ) -> None:
-    """Live as a master's worker: say where, wait to be claimed, and do what Core is told."""
+    """Live as a master's worker: say where, wait to be claimed, and do what Core is told.
+
+    Calls `started` whenever code of the lifespans has run.
+    """
     async with answering(
-        app, variables.address, instance=variables.instance, token=variables.token, ring=ring
+        app,
+        variables.address,
+        instance=variables.instance,
+        token=variables.token,
+        ring=ring,
+        started=started,
     ) as worker:
         with signals_lead_to(partial(worker.departure.ask, DEFAULT_GRACE)):
             if lifeline is not None:
@@ -69,15 +80,19 @@ async def live_launched(
             await shut_down(worker)
 
 
-async def live_serving(app: App, options: Serving, ring: LogRing) -> str:
+async def live_serving(
+    app: App, options: Serving, ring: LogRing, *, started: Callable[[], None] = nothing
+) -> str:
     """Live on its own: start at once, and serve until a signal or Core.Shutdown.
+
+    Calls `started` whenever code of the lifespans has run.
 
     Returns:
         Why the start failed; empty when it did not.
     """
     instance = os.urandom(16).hex()
     async with answering(
-        app, options.listen, instance=instance, token=options.token, ring=ring
+        app, options.listen, instance=instance, token=options.token, ring=ring, started=started
     ) as worker:
         with signals_lead_to(partial(worker.departure.ask, DEFAULT_GRACE)):
             failure = await _started(worker)
