@@ -24,6 +24,7 @@ from hsu_worker.master.launcher import cancel
 from hsu_worker.master.launchers import Launchers
 from hsu_worker.master.log_file import LogFile
 from hsu_worker.master.logs import LogBatch, LogLine, UnitLog
+from hsu_worker.master.nearest import offered
 from hsu_worker.master.registry import Registrations, RegistryService
 from hsu_worker.master.remote import RemoteMaster
 from hsu_worker.master.router import Router
@@ -133,7 +134,12 @@ class Master:
                 for name, unit in self.config.units.items()
             }
             self.token_file = write_token(folder, self._tokens.own)
-            endpoint = self._endpoint = Endpoint(self._router, self._units, self._tokens)
+            endpoint = self._endpoint = Endpoint(
+                self._router,
+                self._units,
+                self._tokens,
+                message_bytes=self.config.master.message_bytes,
+            )
             registry = RegistryService(
                 self.config.units, launchers.registrations, master_id=self.id
             )
@@ -292,8 +298,7 @@ class Master:
         if name not in self._units:
             if name in self.config.units:
                 raise RuntimeError("the master is not running: use it inside `async with`")
-            known = ", ".join(self.config.units) or "none"
-            raise UnknownUnit(f"there is no unit {name!r}; configured: {known}")
+            raise UnknownUnit(f"there is no unit {name!r}; {offered(name, self.config.units)}")
         return self._units[name]
 
     async def _close_units(self) -> None:

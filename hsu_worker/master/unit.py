@@ -29,7 +29,7 @@ from hsu_worker.master.logs import UnitLog
 from hsu_worker.master.policy import refusals
 from hsu_worker.master.tables import UnitConfig
 from hsu_worker.wire.connection import Connection, Lease
-from hsu_worker.wire.status import from_grpc
+from hsu_worker.wire.status import error_info, from_grpc
 
 #: What stops a worker that nobody wanted to end.
 _UNWANTED = ("exit", "start", "liveness")
@@ -57,6 +57,8 @@ class Unit:
     ) -> None:
         self.config = config
         self.log = unit_log
+        self.on_standing: Callable[[], None] = _nobody
+        """Called when it may be that calls are refused now, or no longer."""
         self.history = History(config.name, tell)
         self._make = make
         self._loop = asyncio.get_running_loop()
@@ -78,6 +80,11 @@ class Unit:
     def state(self) -> policy.State:
         """What the policy knows; for reading."""
         return self._state
+
+    @property
+    def could_serve(self) -> bool:
+        """A call would be served, perhaps after a start."""
+        return refusals.standing(self._state, self._loop.time()) is None
 
     @property
     def worker(self) -> Worker | None:
@@ -224,6 +231,7 @@ class Unit:
         return kind(
             f"unit {self.config.name!r}: the time ran out while waiting for it "
             f"({self._state.phase}){last}",
+            details=[error_info("NOT_READY", unit=self.config.name)],
             dispatched=Dispatch.NO,
         )
 
@@ -266,7 +274,10 @@ class Unit:
     def _feed(self, event: policy.Event) -> None:
         if isinstance(event, policy.Lost | policy.Unresponsive | policy.Alive):
             self._note_calls(event)
-        self._state, effects = policy.decide(self._state, event, self._loop.time())
+        before = self._state
+        self._state, effects = policy.decide(before, event, self._loop.time())
+        if refusals.may_differ(before, self._state):
+            self.on_standing()
         if isinstance(event, policy.Started) and self._lendable(event.generation):
             worker = self._instances[event.generation].worker
             seconds = self._loop.time() - self._instances[event.generation].began
@@ -291,7 +302,7 @@ class Unit:
             case policy.SwapEnded(generation, error):
                 self._end_swap(generation, error)
             case policy.Tell(kind, generation, trigger, why):
-                if kind != "swapped" and generation in self._instances:
+                if kind not in ("swapped", "held") and generation in self._instances:
                     self._instances[generation].consequences.append(effect)
                 else:
                     self.history.add(generation, kind, trigger, why)
@@ -388,6 +399,10 @@ class Unit:
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _nobody() -> None:
+    """Nobody wants to know."""
 
 
 def _copy(error: RpcError) -> RpcError:
