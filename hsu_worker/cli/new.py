@@ -26,7 +26,7 @@ import click
 def command(
     name: str, interfaces: tuple[str, ...], minimal: bool, into: Path | None, as_json: bool
 ) -> None:
-    r"""Make a new project: a worker that is tested as it is.
+    """Make a new project: a worker that is tested as it is.
 
     \b
       hsu-worker new mysvc
@@ -35,7 +35,7 @@ def command(
 
     It holds a contract for each interface, a class that implements it, tests, and what it takes to
     run, check and ship them. Nothing is written if anything stands in the way.
-    """
+    """  # noqa: D301  click wants the control character, not a backslash
     import shlex
 
     from hsu_worker.errors import BadName
