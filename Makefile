@@ -15,7 +15,7 @@ PIP := -m pip --disable-pip-version-check install --quiet
 # environment of its own: it needs protobuf < 7, while all else runs on the newest.
 GEN_INSTALLED := .venv-gen/.installed
 GEN := $(BIN)/hsu-worker gen --protoc ".venv-gen/bin/python -m grpc_tools.protoc"
-GEN_OURS := $(GEN) -I proto --out hsu_worker/gen proto/*.proto
+GEN_OURS := $(GEN) -I proto --out hsu_worker/gen proto/*.proto proto/plugin/*.proto
 GEN_TESTS := $(GEN) -I tests/protos --out tests/gen tests/protos/*.proto
 GEN_TEMPLATE := $(GEN) -I templates/project/proto --out templates/project/hsu_template/gen \
 	templates/project/proto/*.proto

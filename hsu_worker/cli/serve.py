@@ -41,6 +41,13 @@ import click
     show_default=True,
     help="Log nothing below this.",
 )
+@click.option(
+    "--plugin-version",
+    metavar="N",
+    type=click.IntRange(min=0),
+    help="Launched by a host of go-plugin: which version of its protocol to speak. "
+    "[default: its newest]",
+)
 def command(
     app: str,
     listen: str,
@@ -51,6 +58,7 @@ def command(
     unit: str | None,
     master_token_file: Path | None,
     log_level: str,
+    plugin_version: int | None,
 ) -> None:
     r"""Serve an app in this process.
 
@@ -63,6 +71,8 @@ def command(
     folder from which you start is searched for it, too.
 
     Ctrl-C or SIGTERM: calls that run finish, up to 30 s; a second one ends the process at once.
+
+    Launched by a master, or as a plugin by a host of HashiCorp's go-plugin, it does what they say.
     """
     import os
     import sys
@@ -82,6 +92,16 @@ def command(
 
     if variables is not None:
         end_process(run_launched(app, variables))
+    from hsu_worker.worker.plugin.variables import PluginVariables
+
+    plugin = PluginVariables.take(os.environ)
+    if plugin is not None:
+        from hsu_worker.worker.plugin.run import run_plugin
+
+        code = run_plugin(app, plugin, version=plugin_version, log_level=log_level.upper())
+        end_process(code)
+    if plugin_version is not None:
+        raise click.UsageError("--plugin-version is for plugins, and no host has launched this one")
     if (register is None) != (unit is None):
         raise click.UsageError("--register and --unit go together")
     if register is None and master_token_file is not None:

@@ -17,6 +17,8 @@ _OVERHEAD: Final = 64
 #: What every record has; the rest came by `extra=`.
 _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
+_FORMATTER: Final = logging.Formatter()
+
 
 class Entry(NamedTuple):
     """One record. A tuple: it is made by the thousand and hardly ever looked at."""
@@ -154,30 +156,37 @@ class RingHandler(logging.Handler):
     def __init__(self, ring: LogRing) -> None:
         super().__init__()
         self._ring = ring
-        self._formatter = logging.Formatter()
 
     def emit(self, record: logging.LogRecord) -> None:
         """Keep a record. Its texts are made now: arguments may change, and tracebacks hold memory."""
         try:
-            exception = ""
-            if record.exc_info:
-                exception = self._formatter.formatException(record.exc_info)
-            elif record.exc_text:
-                exception = record.exc_text
-            if record.stack_info:
-                exception = f"{exception}\n{record.stack_info}".lstrip("\n")
             self._ring.append(
                 record.levelno,
                 record.name,
                 record.getMessage(),
                 at=record.created,
-                fields={
-                    key: _text(value) for key, value in vars(record).items() if key not in _STANDARD
-                },
-                exception=exception,
+                fields=fields_of(record),
+                exception=exception_of(record),
             )
         except Exception:
             self.handleError(record)
+
+
+def fields_of(record: logging.LogRecord) -> dict[str, str]:
+    """What came by `extra=`, as text."""
+    return {key: _text(value) for key, value in vars(record).items() if key not in _STANDARD}
+
+
+def exception_of(record: logging.LogRecord) -> str:
+    """The traceback and the stack of a record; empty when it has neither."""
+    exception = ""
+    if record.exc_info:
+        exception = _FORMATTER.formatException(record.exc_info)
+    elif record.exc_text:
+        exception = record.exc_text
+    if record.stack_info:
+        exception = f"{exception}\n{record.stack_info}".lstrip("\n")
+    return exception
 
 
 def _text(value: Any) -> str:

@@ -1,11 +1,12 @@
 """One worker that answers: an app behind a server, with Core, health and reflection beside it."""
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from hsu_worker.app import App
 from hsu_worker.gen.hsu_core import Core
+from hsu_worker.interface import AnyInterface
 from hsu_worker.serving.dispatch import Dispatcher
 from hsu_worker.serving.health import Health
 from hsu_worker.serving.logring import LogRing
@@ -40,10 +41,27 @@ async def answering(
     token: str,
     ring: LogRing,
     started: Callable[[], None] = nothing,
+    beside: Mapping[AnyInterface, object] | None = None,
+    known_as: Collection[str] = (),
 ) -> AsyncGenerator[Answering, None]:
     """Answer at an address while the block runs. The worker is STOPPED at first.
 
-    Calls `started` whenever code of the lifespans has run.
+    Args:
+        app: What to serve.
+
+        address: Where.
+
+        instance: The id of this process.
+
+        token: What callers must present; empty: nothing.
+
+        ring: The log.
+
+        started: Called whenever code of the lifespans has run.
+
+        beside: Services of the framework beside Core, by interface.
+
+        known_as: Names of the worker for health, beside those of its interfaces.
 
     Raises:
         AddressError: The address is in use, or can't be listened on.
@@ -60,14 +78,17 @@ async def answering(
         departure,
         open_to_all=not token and not address.is_unix,
     )
-    dispatcher.add_own(Core, core)
+    own: dict[AnyInterface, object] = {Core: core, **(beside or {})}
+    for interface, service in own.items():
+        dispatcher.add_own(interface, service)
     for interface, service in app.services.items():
         dispatcher.add(interface, service, gate=lifecycle.gate)
-    user_names = {"", *(interface.name for interface in app.services)}
-    names = sorted({Core.name, *user_names} - {""})
+    user_names = {interface.name for interface in app.services}
+    names = sorted({*(interface.name for interface in own), *user_names})
+    healthy = {"", *user_names, *known_as}
     health = Health(
-        lambda name: lifecycle.is_running if name in user_names else None,
-        lambda: sorted(user_names - {""}),
+        lambda name: lifecycle.is_running if name in healthy else None,
+        lambda: sorted(healthy - {""}),
         lifecycle.changed,
     )
     reflection = Reflection(lambda: names, dispatcher.authenticate)

@@ -22,18 +22,11 @@ class Recording:
 
         level: As `logging` names it; the root logger's, until the user's own code sets another.
 
-        launched: A master reads the ring. Then stderr gets only the tracebacks of failures, which
-            must not be lost when the process ends at once; otherwise it gets every record.
+        beside: Gets every record, too.
     """
 
-    def __init__(self, ring: LogRing, *, level: str = "INFO", launched: bool) -> None:
-        stderr = logging.StreamHandler(sys.stderr)
-        stderr.setFormatter(logging.Formatter(_FORMAT))
-        if launched:
-            stderr.addFilter(
-                lambda record: record.levelno >= logging.ERROR and bool(record.exc_info)
-            )
-        self._handlers = (RingHandler(ring), stderr)
+    def __init__(self, ring: LogRing, beside: logging.Handler, *, level: str = "INFO") -> None:
+        self._handlers = (RingHandler(ring), beside)
         logging.getLogger().setLevel(level)
         self.install()
 
@@ -47,6 +40,20 @@ class Recording:
         for name in root.manager.loggerDict:
             if name.partition(".")[0] == _PACKAGE:
                 logging.getLogger(name).disabled = False
+
+
+def to_stderr(*, failures_only: bool = False) -> logging.Handler:
+    """Writes records as lines to stderr.
+
+    Args:
+        failures_only: Only those with a traceback. Where a master reads the ring, these alone must
+            not be lost when the process ends at once.
+    """
+    stderr = logging.StreamHandler(sys.stderr)
+    stderr.setFormatter(logging.Formatter(_FORMAT))
+    if failures_only:
+        stderr.addFilter(lambda record: record.levelno >= logging.ERROR and bool(record.exc_info))
+    return stderr
 
 
 @contextmanager

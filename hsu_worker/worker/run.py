@@ -16,7 +16,7 @@ from hsu_worker.serving.logring import LogRing
 from hsu_worker.serving.tracebacks import without_ours
 from hsu_worker.wire.launch import LaunchVariables
 from hsu_worker.worker.lifeline import Lifeline
-from hsu_worker.worker.recording import Recording, tee_output
+from hsu_worker.worker.recording import Recording, tee_output, to_stderr
 from hsu_worker.worker.serve import CLAIM_TIMEOUT, Serving, live_launched, live_serving
 
 T = TypeVar("T")
@@ -35,7 +35,7 @@ def run_launched(
         HsuError: Nothing has been served, and the message says why.
     """
     # Before the user's code, which may take its time: the master may be gone by then.
-    lifeline = Lifeline() if variables.lifeline == "stdin" else None
+    lifeline = Lifeline.on_stdin() if variables.lifeline == "stdin" else None
     faulthandler.enable()
     if variables.announce_fd:
         try:
@@ -46,7 +46,7 @@ def run_launched(
             ) from None
     variables.remember_master()
     ring = LogRing()
-    recording = Recording(ring, launched=True)
+    recording = Recording(ring, to_stderr(failures_only=True))
     app = load_or_show(target)
     if app is None:
         return NOT_STARTED
@@ -69,7 +69,7 @@ def run_serving(target: str, options: Serving, *, insecure_remote: bool = False)
         options.listen.check_local()
     faulthandler.enable()
     ring = LogRing()
-    recording = Recording(ring, level=options.log_level, launched=False)
+    recording = Recording(ring, to_stderr(), level=options.log_level)
     with tee_output(ring) if options.capture else nullcontext():
         app = load_or_show(target)
         if app is None:

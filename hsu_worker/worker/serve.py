@@ -95,7 +95,7 @@ async def live_serving(
         app, options.listen, instance=instance, token=options.token, ring=ring, started=started
     ) as worker:
         with signals_lead_to(partial(worker.departure.ask, DEFAULT_GRACE)):
-            failure = await _started(worker)
+            failure = await started_alone(worker)
             if failure:
                 return failure
             if not worker.departure.is_asked:
@@ -128,7 +128,7 @@ async def _leave_unclaimed(worker: Answering, timeout: float) -> None:
         worker.departure.ask(0.0, f"no master made a handshake within {timeout:g} s")
 
 
-async def _started(worker: Answering) -> str:
+async def started_alone(worker: Answering) -> str:
     """Enter the lifespans, unless somebody asks the worker to leave; why it failed."""
 
     async def last_step() -> str:
