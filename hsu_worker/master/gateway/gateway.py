@@ -25,9 +25,9 @@ from hsu_worker.master.router import CORE, Router
 from hsu_worker.serving.admission import Context, stranger
 from hsu_worker.serving.failures import answer_failure
 from hsu_worker.serving.health import SERVICE as HEALTH
-from hsu_worker.serving.reflection import V1, V1ALPHA
 from hsu_worker.wire.connection import Lease
 from hsu_worker.wire.metadata import AUTHORIZATION, Metadata
+from hsu_worker.wire.reflected import V1, V1ALPHA
 from hsu_worker.wire.status import error_info, to_status
 
 #: Metadata: the unit that a call is for.
