@@ -11,14 +11,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from hsu_worker.errors import AddressError, ConfigError, UnknownUnit
+from hsu_worker.errors import ConfigError, UnknownUnit
 from hsu_worker.interface import Interface, check_interface
 from hsu_worker.master import values
 from hsu_worker.master.config import Config
 from hsu_worker.master.control import ControlService
 from hsu_worker.master.endpoint import Endpoint, write_token
 from hsu_worker.master.event import Event
-from hsu_worker.master.folder import SOCKET, private_folder
+from hsu_worker.master.folder import SOCKET, check_paths, private_folder
 from hsu_worker.master.keeping import Keeper
 from hsu_worker.master.launcher import cancel
 from hsu_worker.master.launchers import Launchers
@@ -28,12 +28,11 @@ from hsu_worker.master.nearest import offered
 from hsu_worker.master.registry import Registrations, RegistryService
 from hsu_worker.master.remote import RemoteMaster
 from hsu_worker.master.router import Router
-from hsu_worker.master.spawned import socket_name
 from hsu_worker.master.tables import UnitConfig
 from hsu_worker.master.tokens import Tokens
 from hsu_worker.master.unit import Unit
 from hsu_worker.master.unit_status import UnitStatus
-from hsu_worker.wire.address import MAX_UNIX_PATH, Address
+from hsu_worker.wire.address import Address
 
 log = logging.getLogger(__name__)
 
@@ -120,7 +119,7 @@ class Master:
             folder = stack.enter_context(
                 private_folder(self.config.master.runtime_dir, config=self.config.file)
             )
-            _check_length(folder, self.config.units)
+            check_paths(folder, self.config.units)
             launchers = Launchers(
                 master_id=self.id,
                 keeper=await stack.enter_async_context(Keeper()),
@@ -341,22 +340,6 @@ class Master:
             except Exception:
                 # What a watcher does wrong must not stop what it watches.
                 log.exception("on_event failed for %s", event)
-
-
-def _check_length(folder: Path, units: Collection[str]) -> None:
-    """Say at once what would only show at the first call."""
-    names = [SOCKET, *(socket_name(unit, "x" * 32) for unit in units)]
-    longest = max(names, key=len)
-    size = len(os.fsencode(folder / longest))
-    if size > MAX_UNIX_PATH:
-        raise ConfigError(
-            f"runtime folder {folder}: the path of a socket in it would have {size} bytes, "
-            f"{MAX_UNIX_PATH} are possible; set master.runtime_dir to a shorter one"
-        )
-    try:
-        Address.parse(f"unix:{folder / longest}")
-    except AddressError as error:
-        raise ConfigError(f"runtime folder {folder}: {error}; set master.runtime_dir") from None
 
 
 def _log(stack: AsyncExitStack, unit: UnitConfig) -> UnitLog:
