@@ -30,13 +30,19 @@ class ProtoPath:
     """Names of the files whose Python comes with hsu_worker."""
 
     @classmethod
-    def of(cls, protos: Sequence[Path], folders: Sequence[Path], out: Path) -> "ProtoPath":
+    def of(
+        cls, protos: Sequence[Path], folders: Sequence[Path], *, is_ours: bool = False
+    ) -> "ProtoPath":
         """The path for one run.
 
-        Without folders it is the deepest one that holds all of `protos`.
+        Args:
+            protos: The files.
+
+            folders: Where imports are looked for; without any it is the deepest folder that holds
+                all of `protos`.
+
+            is_ours: The files are hsu_worker's own.
         """
-        # hsu_worker's own messages are made by this generator too.
-        is_ours = out.resolve() == (_PACKAGE / "gen").resolve()
         names = () if is_ours else (file.name for file in shipped_folder().glob("*.proto"))
         return cls(tuple(folders) or (_common_folder(protos),), frozenset(names))
 
