@@ -8,6 +8,7 @@ from types import MappingProxyType
 from hsu_worker.authoring.check import mismatches
 from hsu_worker.authoring.implements import interfaces_of, own_interfaces
 from hsu_worker.authoring.lifespan import lifespan_names, lifespans_of
+from hsu_worker.authoring.rules import unenforceable
 from hsu_worker.errors import AppError
 from hsu_worker.interface import AnyInterface
 from hsu_worker.wire.limits import Limits
@@ -40,13 +41,21 @@ class App:
 
         limits: What the worker accepts at the most.
 
+        validate: Requests have to keep the rules of buf.validate in their `.proto`, and are
+            answered INVALID_ARGUMENT when they don't. False: nobody looks at the rules.
+
     Raises:
-        AppError: A service implements no interface, two implement the same one, or the name won't
-            do. The message lists every problem.
+        AppError: A service implements no interface, two implement the same one, the name won't
+            do, or rules can't be enforced. The message lists every problem.
     """
 
     def __init__(
-        self, *services: object, name: str = "", version: str = "", limits: Limits | None = None
+        self,
+        *services: object,
+        name: str = "",
+        version: str = "",
+        limits: Limits | None = None,
+        validate: bool = True,
     ) -> None:
         by_name: dict[str, object] = {}
         problems = [] if services else ["no service is given; write App(MyService())"]
@@ -56,6 +65,8 @@ class App:
                 continue
             problems += _problems(service)
             for interface in interfaces_of(type(service)):
+                if validate and (problem := unenforceable(interface)):
+                    problems.append(problem)
                 other = by_name.setdefault(interface.name, service)
                 if other is not service:
                     problems.append(
@@ -78,6 +89,7 @@ class App:
         self.name = name
         self.version = version
         self.limits = limits or Limits()
+        self.validate = validate
 
     @asynccontextmanager
     async def lifespans(self) -> AsyncGenerator[None, None]:

@@ -11,6 +11,7 @@ from hsu_worker.serving.calls import Calls
 from hsu_worker.serving.failures import Refused, answer_failure
 from hsu_worker.serving.handlers import RpcHandler, Served
 from hsu_worker.serving.slots import Slots
+from hsu_worker.serving.validation import check_of
 from hsu_worker.wire.limits import Limits
 
 
@@ -38,13 +39,26 @@ class Dispatcher(grpc.GenericRpcHandler):
         self._interfaces: list[AnyInterface] = []
         self._handlers: dict[str, RpcHandler] = {}
 
-    def add(self, interface: AnyInterface, service: object, *, gate: Gate = always_open) -> None:
-        """Serve an interface: its calls are counted, take slots, and stand behind `gate`."""
-        self._add(interface, service, gate=gate, calls=self.calls)
+    def add(
+        self,
+        interface: AnyInterface,
+        service: object,
+        *,
+        gate: Gate = always_open,
+        validate: bool = True,
+    ) -> None:
+        """Serve an interface: its calls are counted, take slots, and stand behind `gate`.
+
+        With `validate`, requests have to keep the rules of buf.validate in their `.proto`.
+
+        Raises:
+            AppError: A rule is malformed.
+        """
+        self._add(interface, service, gate=gate, calls=self.calls, validate=validate)
 
     def add_own(self, interface: AnyInterface, service: object) -> None:
         """Serve an interface of the framework itself, in every state, beside the slots."""
-        self._add(interface, service, gate=always_open, calls=self.own_calls)
+        self._add(interface, service, gate=always_open, calls=self.own_calls, validate=False)
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> RpcHandler:
         """The handler of one call, as grpc asks for it."""
@@ -59,7 +73,15 @@ class Dispatcher(grpc.GenericRpcHandler):
         """
         authenticate(metadata, self.token)
 
-    def _add(self, interface: AnyInterface, service: object, *, gate: Gate, calls: Calls) -> None:
+    def _add(
+        self,
+        interface: AnyInterface,
+        service: object,
+        *,
+        gate: Gate,
+        calls: Calls,
+        validate: bool,
+    ) -> None:
         self._interfaces.append(interface)
         for method in interface.methods.values():
             served = Served(
@@ -70,6 +92,7 @@ class Dispatcher(grpc.GenericRpcHandler):
                 slots=self.slots,
                 limited=calls is self.calls,
                 message_bytes=self.limits.message_bytes,
+                check=check_of(method) if validate else None,
             )
             if not served.is_async:
                 self.slots.use_threads()

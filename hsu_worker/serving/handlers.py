@@ -17,6 +17,7 @@ from hsu_worker.serving.calls import Calls, ServedCall
 from hsu_worker.serving.failures import Refused, answer_failure
 from hsu_worker.serving.requests import RequestStream
 from hsu_worker.serving.slots import Slots
+from hsu_worker.serving.validation import Check
 from hsu_worker.wire.status import error_info
 
 RpcHandler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
@@ -42,6 +43,8 @@ class Served:
     limited: bool
     """Its calls take slots, as users' calls do."""
     message_bytes: int
+    check: Check | None = None
+    """What each request has to pass; None: anything will do."""
 
     @property
     def is_async(self) -> bool:
@@ -67,7 +70,7 @@ class Served:
 
 def _unary_handler(served: Served) -> Callable[[Any, Context], Any]:
     admit, end, slot = served.admit, served.calls.end, served.slot()
-    receive, serialize = _receiver(served.method), _serializer(served)
+    receive, serialize = _receiver(served), _serializer(served)
     function, run, is_async = served.function, served.slots.run, served.is_async
 
     async def handle(body: Any, context: Context) -> bytes:
@@ -95,7 +98,7 @@ def _unary_handler(served: Served) -> Callable[[Any, Context], Any]:
 
 def _stream_handler(served: Served) -> Callable[[Any, Context], Any]:
     admit, end, slot = served.admit, served.calls.end, served.slot()
-    receive, serialize = _receiver(served.method), _serializer(served)
+    receive, serialize = _receiver(served), _serializer(served)
     respond = served.function if served.is_async else _in_threads(served)
 
     async def handle(body: Any, context: Context) -> None:
@@ -153,7 +156,8 @@ def _in_threads(served: Served) -> Callable[[Any], AsyncGenerator[Any, None]]:
     return respond
 
 
-def _receiver(method: Method) -> Callable[[Any, Context, ServedCall], Any]:
+def _receiver(served: Served) -> Callable[[Any, Context, ServedCall], Any]:
+    method, check = served.method, served.check
     from_string = method.request.FromString
     wrong = f"the request of {method.path} is no {method.request.DESCRIPTOR.full_name}"
 
@@ -163,15 +167,26 @@ def _receiver(method: Method) -> Callable[[Any, Context, ServedCall], Any]:
         except DecodeError:
             raise InvalidArgument(wrong, details=[error_info("MALFORMED_REQUEST")]) from None
 
+    parse_each = parse if check is None else _checked(parse, check)
+
     def parse_first(body: bytes, _context: Context, _call: ServedCall) -> Message:
         try:
-            return parse(body)
+            return parse_each(body)
         except InvalidArgument as error:
             raise Refused(error) from None
 
     if method.client_streaming:
-        return lambda _body, context, call: RequestStream(context, call, parse)
+        return lambda _body, context, call: RequestStream(context, call, parse_each)
     return parse_first
+
+
+def _checked(parse: Callable[[bytes], Message], check: Check) -> Callable[[bytes], Message]:
+    def parse_valid(body: bytes) -> Message:
+        request = parse(body)
+        check(request)
+        return request
+
+    return parse_valid
 
 
 def _serializer(served: Served) -> Callable[[Any], bytes]:

@@ -43,7 +43,8 @@ async def answering(
     Raises:
         AddressError: The address is in use, or can't be listened on.
 
-        AppError: The app serves what every worker serves by itself.
+        AppError: The app serves what every worker serves by itself, or a rule of its messages is
+            malformed.
     """
     own = {Core.name, health_service.SERVICE, reflection_service.V1, reflection_service.V1ALPHA}
     for interface in app.services:
@@ -63,7 +64,7 @@ async def answering(
     )
     dispatcher.add_own(Core, core)
     for interface, service in app.services.items():
-        dispatcher.add(interface, service, gate=lifecycle.gate)
+        dispatcher.add(interface, service, gate=lifecycle.gate, validate=app.validate)
     user_names = {"", *(interface.name for interface in app.services)}
     names = sorted({Core.name, *user_names} - {""})
     health = Health(
