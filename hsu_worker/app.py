@@ -1,9 +1,11 @@
 """The services that one worker serves, by interface."""
 
+import inspect
 import re
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from hsu_worker.authoring.check import mismatches
 from hsu_worker.authoring.implements import interfaces_of, own_interfaces
@@ -12,6 +14,10 @@ from hsu_worker.authoring.rules import unenforceable
 from hsu_worker.errors import AppError
 from hsu_worker.interface import AnyInterface
 from hsu_worker.wire.limits import Limits
+
+if TYPE_CHECKING:
+    # Importing it takes a while, and whoever only makes an App needn't.
+    from grpc.aio import ClientInterceptor, ServerInterceptor
 
 #: What every worker serves by itself.
 BUILT_IN = frozenset(
@@ -44,9 +50,16 @@ class App:
         validate: Requests have to keep the rules of buf.validate in their `.proto`, and are
             answered INVALID_ARGUMENT when they don't. False: nobody looks at the rules.
 
+        interceptors: Of `grpc.aio.ServerInterceptor`; calls of the services go through them, the
+            first is the outermost. Core, health and reflection don't.
+
+        client_interceptors: Of grpc.aio's kinds for clients; calls that the services make with
+            `client_of` go through them.
+
     Raises:
         AppError: A service implements no interface, two implement the same one, the name won't
-            do, or rules can't be enforced. The message lists every problem.
+            do, rules can't be enforced, or something is no interceptor. The message lists every
+            problem.
     """
 
     def __init__(
@@ -56,6 +69,8 @@ class App:
         version: str = "",
         limits: Limits | None = None,
         validate: bool = True,
+        interceptors: "Sequence[ServerInterceptor]" = (),
+        client_interceptors: "Sequence[ClientInterceptor]" = (),
     ) -> None:
         by_name: dict[str, object] = {}
         problems = [] if services else ["no service is given; write App(MyService())"]
@@ -77,6 +92,7 @@ class App:
             name = type(services[0]).__name__
         problems += _word_problems("name", name) if name else []
         problems += _word_problems("version", version) if version else []
+        problems += [problem for each in interceptors if (problem := _interceptor_problem(each))]
         if problems:
             raise AppError("\n".join(problems))
         self.services: Mapping[AnyInterface, object] = MappingProxyType(
@@ -90,6 +106,8 @@ class App:
         self.version = version
         self.limits = limits or Limits()
         self.validate = validate
+        self.interceptors = tuple(interceptors)
+        self.client_interceptors = tuple(client_interceptors)
 
     @asynccontextmanager
     async def lifespans(self) -> AsyncGenerator[None, None]:
@@ -137,6 +155,22 @@ def _problems(service: object) -> list[str]:
     except TypeError as error:
         problems.append(str(error))
     return problems
+
+
+def _interceptor_problem(given: object) -> str:
+    """Why something can't intercept calls; "" when it can."""
+    function = getattr(given, "intercept_service", None)
+    if isinstance(given, type) and function is not None:
+        return f"interceptors: {given.__qualname__} is a class; write {given.__qualname__}()"
+    name = type(given).__qualname__
+    if function is None:
+        return f"interceptors: {name} is none; derive it from grpc.aio.ServerInterceptor"
+    if not inspect.iscoroutinefunction(function):
+        return (
+            f"interceptors: {name} is one for threads; derive it from grpc.aio.ServerInterceptor, "
+            "and write async def intercept_service"
+        )
+    return ""
 
 
 def _word_problems(what: str, word: str) -> list[str]:

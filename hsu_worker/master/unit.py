@@ -28,6 +28,7 @@ from hsu_worker.master.launcher import Worker
 from hsu_worker.master.logs import UnitLog
 from hsu_worker.master.policy import refusals
 from hsu_worker.master.tables import UnitConfig
+from hsu_worker.wire.chain import cycle
 from hsu_worker.wire.connection import Connection, Lease
 from hsu_worker.wire.status import from_grpc
 
@@ -87,7 +88,12 @@ class Unit:
         return None if instance is None else instance.worker
 
     def lease(
-        self, interface: AnyInterface | None, what: str = "a call", *, start: bool = True
+        self,
+        interface: AnyInterface | None,
+        what: str = "a call",
+        *,
+        start: bool = True,
+        chain: str = "",
     ) -> Lease:
         """Lends the unit's connection, for one call each; starts the unit when it has to.
 
@@ -97,15 +103,18 @@ class Unit:
             what: Who it is, for the record of why the unit was started.
 
             start: Whether it may wait for a start; without it an absent unit is UNAVAILABLE.
+
+            chain: The units that the call came through; one that came back doesn't wait for room.
         """
+        way = cycle(chain, self.config.name)
 
         @asynccontextmanager
         async def lease(deadline: float | None, /) -> AsyncGenerator[Connection, None]:
-            generation = await self._acquire(deadline, what, start)
+            generation = await self._acquire(deadline, what, start, way)
             while not self._lendable(generation):
                 # It ended between the grant and this step; nothing was sent yet.
                 self._feed(policy.Release(generation))
-                generation = await self._acquire(deadline, what, start)
+                generation = await self._acquire(deadline, what, start, way)
             try:
                 yield self._connection(generation, interface)
             except (grpc.aio.AioRpcError, grpc.aio.UsageError) as failure:
@@ -190,11 +199,11 @@ class Unit:
         if self._timer is not None:
             self._timer.cancel()
 
-    async def _acquire(self, deadline: float | None, what: str, start: bool) -> int:
+    async def _acquire(self, deadline: float | None, what: str, start: bool, way: str = "") -> int:
         waiter = next(self._numbers)
         granted: asyncio.Future[int] = self._loop.create_future()
         self._waiting[waiter] = granted
-        self._feed(policy.Arrive(waiter, what, start))
+        self._feed(policy.Arrive(waiter, what, start, way))
         if granted.done():
             del self._waiting[waiter]
             return granted.result()
@@ -312,7 +321,7 @@ class Unit:
             granted = self._waiting.get(waiter)
             if isinstance(result, RpcError):
                 if granted is not None and not granted.done():
-                    granted.set_exception(_copy(result))
+                    granted.set_exception(result.copy())
             elif granted is not None and not granted.done():
                 granted.set_result(result)
             else:
@@ -388,10 +397,3 @@ class Unit:
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-def _copy(error: RpcError) -> RpcError:
-    """The same error once more: one exception raised by many callers would collect their frames."""
-    if isinstance(error, StartError):
-        return StartError(error.message, details=error.details)
-    return type(error)(error.message, details=error.details, dispatched=error.dispatched)

@@ -14,6 +14,7 @@ from hsu_worker.errors import RpcError, Unauthenticated
 from hsu_worker.interface import AnyInterface, Method
 from hsu_worker.serving.calls import Calls, ServedCall
 from hsu_worker.serving.failures import Refused
+from hsu_worker.wire.chain import CALL_CHAIN
 from hsu_worker.wire.metadata import AUTHORIZATION, CALL_ID, CURRENT_CALL_ID, presents
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
@@ -47,9 +48,18 @@ def stranger() -> Refused:
 
 
 def admission(
-    interface: AnyInterface, method: Method, *, token: str, gate: Gate, calls: Calls
+    interface: AnyInterface,
+    method: Method,
+    *,
+    token: str,
+    gate: Gate,
+    calls: Calls,
+    refuse_cycle: Callable[[str], None],
 ) -> Admit:
-    """What each call of a method goes through before anything of it is parsed."""
+    """What each call of a method goes through before anything of it is parsed.
+
+    `refuse_cycle` raises Refused for a call that came back to its own unit, and would wait there.
+    """
 
     def admit(context: Context) -> ServedCall:
         metadata = context.invocation_metadata() or ()
@@ -58,6 +68,8 @@ def admission(
         if refusal is not None:
             raise Refused(refusal)
         sent = {key: value for key, value in metadata if key != AUTHORIZATION}
+        if CALL_CHAIN in sent:
+            refuse_cycle(cast("str", sent[CALL_CHAIN]))
         # grpc's stubs leave out that it is None without a deadline.
         left = cast("float | None", context.time_remaining())
         now = time.monotonic()

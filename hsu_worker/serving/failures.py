@@ -55,7 +55,8 @@ async def answer_failure(
         case asyncio.CancelledError() if call is None or call.cancelled:
             # The caller has left. Otherwise something inside the handler was cancelled: a bug.
             raise failure
-        case GeneratorExit() | KeyboardInterrupt():
+        case GeneratorExit() | KeyboardInterrupt() | grpc.aio.AbortError():
+            # An interceptor that calls context.abort has answered by that.
             raise failure
         case _:
             error = _internal(path, call, failure)

@@ -1,7 +1,7 @@
 """What grpc calls for one method: bytes in, the author's function, bytes out."""
 
 import inspect
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, nullcontext
 from contextvars import copy_context
 from dataclasses import dataclass
@@ -49,29 +49,43 @@ class Served:
     @property
     def is_async(self) -> bool:
         """The function is `async def`, and runs on the loop."""
-        return inspect.iscoroutinefunction(self.function) or inspect.isasyncgenfunction(
-            self.function
-        )
+        return is_async(self.function)
 
     def rpc_handler(self) -> RpcHandler:
         """The closure for this method, as grpc takes it.
 
         A closure and no interceptors: those cost a tenth of a call.
         """
-        kind = (self.method.client_streaming, self.method.server_streaming)
         handle = _stream_handler(self) if self.method.server_streaming else _unary_handler(self)
-        handler: RpcHandler = _MAKE[kind](handle)
-        return handler
+        return make_handler(self.method, handle)
 
     def slot(self) -> AbstractAsyncContextManager[Any]:
         """What an asynchronous call holds while it runs; threads are taken step by step."""
         return self.slots.concurrent if self.limited and self.is_async else nullcontext()
 
 
+def is_async(function: Callable[..., Any]) -> bool:
+    """A handler that runs on the loop, and not in a thread."""
+    return inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
+
+
+def make_handler(method: Method, behaviour: Callable[..., Any], **codecs: Any) -> RpcHandler:
+    """Grpc's handler for the kind of a method; without codecs it takes and gives bytes."""
+    kind = (method.client_streaming, method.server_streaming)
+    handler: RpcHandler = _MAKE[kind](behaviour, **codecs)
+    return handler
+
+
+def responder(served: Served) -> Callable[[Any], Any]:
+    """From the request to a coroutine, or to an async generator, whatever the author wrote."""
+    if served.is_async:
+        return served.function
+    return _in_threads(served) if served.method.server_streaming else _in_thread(served)
+
+
 def _unary_handler(served: Served) -> Callable[[Any, Context], Any]:
     admit, end, slot = served.admit, served.calls.end, served.slot()
-    receive, serialize = _receiver(served), _serializer(served)
-    function, run, is_async = served.function, served.slots.run, served.is_async
+    receive, respond, serialize = _receiver(served), responder(served), _serializer(served)
 
     async def handle(body: Any, context: Context) -> bytes:
         call: ServedCall | None = None
@@ -79,13 +93,7 @@ def _unary_handler(served: Served) -> Callable[[Any, Context], Any]:
             call = admit(context)
             request = receive(body, context, call)
             async with slot:
-                if is_async:
-                    response = await function(request)
-                else:
-                    response = await run(copy_context(), function, request)
-                    if inspect.isawaitable(response):
-                        # A plain `def` that returns what an `async def` gave it.
-                        response = await response
+                response = await respond(request)
             return serialize(response)
         except BaseException as failure:
             await answer_failure(context, served.method.path, call, failure)
@@ -98,8 +106,7 @@ def _unary_handler(served: Served) -> Callable[[Any, Context], Any]:
 
 def _stream_handler(served: Served) -> Callable[[Any, Context], Any]:
     admit, end, slot = served.admit, served.calls.end, served.slot()
-    receive, serialize = _receiver(served), _serializer(served)
-    respond = served.function if served.is_async else _in_threads(served)
+    receive, respond, serialize = _receiver(served), responder(served), _serializer(served)
 
     async def handle(body: Any, context: Context) -> None:
         call: ServedCall | None = None
@@ -124,6 +131,17 @@ def _stream_handler(served: Served) -> Callable[[Any, Context], Any]:
                 end(call)
 
     return handle
+
+
+def _in_thread(served: Served) -> Callable[[Any], Coroutine[Any, Any, Any]]:
+    function, run = served.function, served.slots.run
+
+    async def respond(request: Any) -> Any:
+        response = await run(copy_context(), function, request)
+        # A plain `def` may return what an `async def` gave it.
+        return await response if inspect.isawaitable(response) else response
+
+    return respond
 
 
 def _in_threads(served: Served) -> Callable[[Any], AsyncGenerator[Any, None]]:

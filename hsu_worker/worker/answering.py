@@ -2,9 +2,11 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from contextvars import copy_context
 from dataclasses import dataclass
 
 from hsu_worker.app import App
+from hsu_worker.authoring.calling import OTHERS, Others
 from hsu_worker.errors import AppError
 from hsu_worker.gen.hsu_core import Core
 from hsu_worker.serving import health as health_service
@@ -18,6 +20,7 @@ from hsu_worker.wire.address import Address
 from hsu_worker.worker.core import CoreService
 from hsu_worker.worker.departure import Departure
 from hsu_worker.worker.lifecycle import Lifecycle
+from hsu_worker.worker.others import ThroughMaster
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,9 +39,28 @@ class Answering:
 
 @asynccontextmanager
 async def answering(
-    app: App, address: Address, *, instance: str, token: str, ring: LogRing
+    app: App,
+    address: Address,
+    *,
+    instance: str,
+    token: str,
+    ring: LogRing,
+    others: Others | None = None,
 ) -> AsyncGenerator[Answering, None]:
     """Answer at an address while the block runs. The worker is STOPPED at first.
+
+    Args:
+        app: What it serves.
+
+        address: Where.
+
+        instance: Its id.
+
+        token: What callers must present; empty: nothing.
+
+        ring: Its log.
+
+        others: Whom its services can call. None: nobody.
 
     Raises:
         AddressError: The address is in use, or can't be listened on.
@@ -50,8 +72,12 @@ async def answering(
     for interface in app.services:
         if interface.name in own:
             raise AppError(f"{interface.name} is served by every worker; take it out of the App")
-    dispatcher = Dispatcher(token=token, limits=app.limits)
-    lifecycle = Lifecycle(app, dispatcher.calls)
+    others = others or ThroughMaster("", None)
+    # What calls and lifespans see, beside what they set themselves.
+    context = copy_context()
+    context.run(OTHERS.set, others)
+    dispatcher = Dispatcher(token=token, limits=app.limits, unit=others.unit)
+    lifecycle = context.run(Lifecycle, app, dispatcher.calls)
     departure = Departure()
     core = CoreService(
         app,
@@ -64,7 +90,13 @@ async def answering(
     )
     dispatcher.add_own(Core, core)
     for interface, service in app.services.items():
-        dispatcher.add(interface, service, gate=lifecycle.gate, validate=app.validate)
+        dispatcher.add(
+            interface,
+            service,
+            gate=lifecycle.gate,
+            validate=app.validate,
+            interceptors=app.interceptors,
+        )
     user_names = {"", *(interface.name for interface in app.services)}
     names = sorted({Core.name, *user_names} - {""})
     health = Health(
@@ -73,7 +105,8 @@ async def answering(
         lifecycle.changed,
     )
     reflection = Reflection(lambda: names, dispatcher.authenticate)
-    async with listening(dispatcher, address, health.handler(), reflection.handler()) as bound:
+    handlers = (health.handler(), reflection.handler())
+    async with others, listening(dispatcher, address, *handlers, context=context) as bound:
         try:
             yield Answering(
                 address=bound,

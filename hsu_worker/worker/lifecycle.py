@@ -5,6 +5,7 @@ import logging
 import time
 import traceback
 from collections.abc import AsyncGenerator
+from contextvars import copy_context
 from typing import Final
 
 from hsu_worker.app import App
@@ -47,6 +48,8 @@ class Lifecycle:
         self._app = app
         self._calls = calls
         self._loop = asyncio.get_running_loop()
+        # Lifespans belong to no call, not even to Core.Start.
+        self._context = copy_context()
         self._run: _Run | None = None
         self._stop: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
@@ -90,7 +93,9 @@ class Lifecycle:
         if run is None:
             run = self._run = _Run()
             self._set(STATE_STARTING)
-            run.task = asyncio.create_task(self._live(run), name="hsu-lifespans")
+            run.task = asyncio.create_task(
+                self._live(run), name="hsu-lifespans", context=self._context.copy()
+            )
         told: StartResponse | None = None
         while run.outcome is None:
             if told is not run.progress:
