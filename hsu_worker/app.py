@@ -56,10 +56,13 @@ class App:
         client_interceptors: Of grpc.aio's kinds for clients; calls that the services make with
             `client_of` go through them.
 
+        blocked_loop: Seconds for which nothing may keep the event loop from turning; the log then
+            names the handler or the lifespan, and the line. None: nobody looks.
+
     Raises:
         AppError: A service implements no interface, two implement the same one, the name won't
-            do, rules can't be enforced, or something is no interceptor. The message lists every
-            problem.
+            do, rules can't be enforced, or something is no interceptor or no time. The message
+            lists every problem.
     """
 
     def __init__(
@@ -71,6 +74,7 @@ class App:
         validate: bool = True,
         interceptors: "Sequence[ServerInterceptor]" = (),
         client_interceptors: "Sequence[ClientInterceptor]" = (),
+        blocked_loop: float | None = 1.0,
     ) -> None:
         by_name: dict[str, object] = {}
         problems = [] if services else ["no service is given; write App(MyService())"]
@@ -92,6 +96,8 @@ class App:
             name = type(services[0]).__name__
         problems += _word_problems("name", name) if name else []
         problems += _word_problems("version", version) if version else []
+        if blocked_loop is not None and not blocked_loop > 0:
+            problems.append(f"blocked_loop={blocked_loop} won't do; write seconds, or None")
         problems += [problem for each in interceptors if (problem := _interceptor_problem(each))]
         if problems:
             raise AppError("\n".join(problems))
@@ -108,6 +114,7 @@ class App:
         self.validate = validate
         self.interceptors = tuple(interceptors)
         self.client_interceptors = tuple(client_interceptors)
+        self.blocked_loop = blocked_loop
 
     @asynccontextmanager
     async def lifespans(self) -> AsyncGenerator[None, None]:

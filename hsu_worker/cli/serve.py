@@ -113,9 +113,14 @@ def command(
 
 
 def _found(master: str, token_file: Path | None) -> "tuple[Address, str]":
+    from hsu_worker.cli import NotStarted
+    from hsu_worker.errors import ConfigError, NoMaster
     from hsu_worker.master.discovery import find_master
 
-    place = find_master(master, token_file=token_file)
+    try:
+        place = find_master(master, token_file=token_file)
+    except (ConfigError, NoMaster) as error:
+        raise NotStarted(str(error)) from error
     return place.address, place.token
 
 

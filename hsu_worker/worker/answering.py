@@ -17,6 +17,7 @@ from hsu_worker.serving.logring import LogRing
 from hsu_worker.serving.reflection import Reflection
 from hsu_worker.serving.server import listening
 from hsu_worker.wire.address import Address
+from hsu_worker.worker.blocked_loop import blocked_loop_told
 from hsu_worker.worker.core import CoreService
 from hsu_worker.worker.departure import Departure
 from hsu_worker.worker.lifecycle import Lifecycle
@@ -107,17 +108,18 @@ async def answering(
     reflection = Reflection(lambda: names, dispatcher.authenticate)
     handlers = (health.handler(), reflection.handler())
     async with others, listening(dispatcher, address, *handlers, context=context) as bound:
-        try:
-            yield Answering(
-                address=bound,
-                core=core,
-                departure=departure,
-                dispatcher=dispatcher,
-                health=health,
-                lifecycle=lifecycle,
-                reflection=reflection,
-                ring=ring,
-            )
-        finally:
-            # Nothing to do after an orderly shutdown.
-            await lifecycle.finish()
+        with blocked_loop_told(dispatcher.calls, app.blocked_loop):
+            try:
+                yield Answering(
+                    address=bound,
+                    core=core,
+                    departure=departure,
+                    dispatcher=dispatcher,
+                    health=health,
+                    lifecycle=lifecycle,
+                    reflection=reflection,
+                    ring=ring,
+                )
+            finally:
+                # Nothing to do after an orderly shutdown.
+                await lifecycle.finish()

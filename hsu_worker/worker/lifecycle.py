@@ -26,6 +26,8 @@ from hsu_worker.serving.failures import not_running
 
 log = logging.getLogger(__name__)
 
+#: The name of the task that enters and leaves them.
+LIFESPANS: Final = "hsu-lifespans"
 #: Seconds that leaving the lifespans may take in all, once the process is on its way out.
 LEAVE_TIMEOUT: Final = 10.0
 
@@ -94,7 +96,7 @@ class Lifecycle:
             run = self._run = _Run()
             self._set(STATE_STARTING)
             run.task = asyncio.create_task(
-                self._live(run), name="hsu-lifespans", context=self._context.copy()
+                self._live(run), name=LIFESPANS, context=self._context.copy()
             )
         told: StartResponse | None = None
         while run.outcome is None:
