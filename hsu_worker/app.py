@@ -5,7 +5,7 @@ import re
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from hsu_worker.authoring.check import mismatches
 from hsu_worker.authoring.implements import interfaces_of, own_interfaces
@@ -99,6 +99,8 @@ class App:
         if blocked_loop is not None and not blocked_loop > 0:
             problems.append(f"blocked_loop={blocked_loop} won't do; write seconds, or None")
         problems += [problem for each in interceptors if (problem := _interceptor_problem(each))]
+        if limits is not None and not isinstance(cast("object", limits), Limits):
+            problems.append(f"limits are {limits!r}; write limits=Limits(message_bytes=...)")
         if problems:
             raise AppError("\n".join(problems))
         self.services: Mapping[AnyInterface, object] = MappingProxyType(

@@ -104,7 +104,7 @@ async def running(
 ) -> AsyncGenerator[RunningWorker, None]:
     """Serve on a Unix socket in a folder of its own while the block runs.
 
-    The lifespans are entered before the block and left after it.
+    The lifespans are entered before the block and left after it; what one raises is raised here.
 
     Args:
         services: Instances of classes marked with `@implements`, or one App.
@@ -190,3 +190,5 @@ async def _worker(
             worker.departure.ask(_GRACE, "the test has ended")
             await shut_down(worker)
             logging.getLogger().removeHandler(handler)
+        if worker.lifecycle.leave_failure is not None:
+            raise worker.lifecycle.leave_failure

@@ -184,6 +184,13 @@ def test_a_class_name_that_is_not_ascii_needs_a_name() -> None:
     assert "translator" == App(cls(), name="translator").name
 
 
+def test_limits_of_another_type_are_refused() -> None:
+    limits: Any = {"threads": 3}
+    with pytest.raises(AppError) as raised:
+        App(Summarizer(), limits=limits)
+    assert "limits are {'threads': 3}; write limits=Limits(message_bytes=...)" == str(raised.value)
+
+
 def test_everything_is_refused_at_once() -> None:
     service = Summarizer()
     assert [

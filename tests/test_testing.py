@@ -96,6 +96,26 @@ async def test_what_a_lifespan_raises_is_raised_in_the_test() -> None:
             pass
 
 
+@implements(InterfaceA)
+class Leaking(Summarizer):
+    @lifespan
+    async def loaded(self) -> AsyncIterator[None]:
+        yield
+        raise RuntimeError("not released")
+
+
+async def test_what_a_lifespan_raises_when_it_is_left_is_raised_in_the_test() -> None:
+    with pytest.raises(RuntimeError, match="not released"):
+        async with running(Leaking()):
+            pass
+
+
+async def test_a_test_that_fails_says_why_it_did_and_nothing_else() -> None:
+    with pytest.raises(ZeroDivisionError):
+        async with running(Leaking()):
+            raise ZeroDivisionError
+
+
 async def test_a_class_instead_of_an_instance_is_refused() -> None:
     with pytest.raises(AppError):
         async with running(AsyncKinds):

@@ -32,6 +32,7 @@ _KINDS: Final[dict[Kind, str]] = {
     "unresponsive": "Generation {} no longer answers, and is killed",
     "backoff": "The next start waits",
     "faulted": "Calls are refused",
+    "held": "Calls are refused until it is started",
     "swapping": "Generation {} is started beside the one that serves",
     "swapped": "Generation {} has taken its place",
     "swap failed": "Generation {} was refused; the one that serves goes on",

@@ -26,10 +26,12 @@ def command(
     async def stop(master: "RemoteMaster") -> None:
         async def stop_one(unit: str) -> dict[str, Any]:
             await master.stop(unit, hold=hold)
+            # It may have been held before.
+            held = (await master.status())[unit].phase == "held"
             if not as_json:
-                held = f", and held until `hsu-worker start {unit}`" if hold else ""
-                click.echo(f"{unit} is stopped{held}")
-            return {"held": hold}
+                until = f", and held until `hsu-worker start {unit}`" if held else ""
+                click.echo(f"{unit} is stopped{until}")
+            return {"held": held}
 
         await do_each(units, stop_one, as_json=as_json)
 

@@ -47,6 +47,7 @@ class EventKind(_builtins.int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     EVENT_KIND_SWAPPED: _ClassVar[EventKind]
     EVENT_KIND_SWAP_FAILED: _ClassVar[EventKind]
     EVENT_KIND_PROGRESS: _ClassVar[EventKind]
+    EVENT_KIND_HELD: _ClassVar[EventKind]
 PHASE_UNSPECIFIED: Phase
 """Never sent."""
 PHASE_ABSENT: Phase
@@ -93,6 +94,8 @@ EVENT_KIND_SWAP_FAILED: EventKind
 """The other implementation was refused; the old one serves on."""
 EVENT_KIND_PROGRESS: EventKind
 """A start goes on. It is told to watchers, and kept for nobody else."""
+EVENT_KIND_HELD: EventKind
+"""Somebody stopped it and asked that it stay so; calls are refused until it is started."""
 
 class ListRequest(_message.Message):
     """Which units to tell of."""

@@ -14,17 +14,13 @@ from contextlib import aclosing, contextmanager
 from typing import Protocol
 
 from hsu_worker.authoring.implements import implements
-from hsu_worker.errors import ConfigError, InvalidArgument, NotFound, StartError, UnknownUnit
+from hsu_worker.errors import ConfigError, InvalidArgument, NotFound, UnknownUnit
 from hsu_worker.gen import hsu_master as wire
 from hsu_worker.master import messages
 from hsu_worker.master.event import Event
 from hsu_worker.master.launcher import cancel
 from hsu_worker.master.logs import LogBatch
 from hsu_worker.master.unit_status import UnitStatus
-from hsu_worker.wire.status import error_info
-
-#: The reason of the ErrorInfo in the answer when a unit can't be started.
-START_FAILED = "START_FAILED"
 
 
 class Controlled(Protocol):
@@ -169,7 +165,3 @@ def _as_answers() -> Generator[None, None, None]:
         raise NotFound(str(error)) from None
     except ConfigError as error:
         raise InvalidArgument(str(error)) from None
-    except StartError as error:
-        raise StartError(
-            error.message, details=[*error.details, error_info(START_FAILED)]
-        ) from None

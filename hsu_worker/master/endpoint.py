@@ -13,7 +13,6 @@ from hsu_worker.master.folder import TOKEN
 from hsu_worker.master.gateway.gateway import OWN, Gateway
 from hsu_worker.master.gateway.health import GatewayHealth
 from hsu_worker.master.gateway.reflection import GatewayReflection
-from hsu_worker.master.policy import Phase
 from hsu_worker.master.registry import RegistryService
 from hsu_worker.master.router import CORE, Router
 from hsu_worker.master.tokens import Tokens
@@ -21,13 +20,8 @@ from hsu_worker.master.unit import Unit
 from hsu_worker.serving.dispatch import Dispatcher
 from hsu_worker.serving.server import listening
 from hsu_worker.wire.address import Address
-from hsu_worker.wire.connection import Lease
+from hsu_worker.wire.connection import METADATA_BYTES, Lease
 from hsu_worker.wire.limits import Limits
-
-#: The gateway takes what a unit may take: each checks its own limit. The most that grpc can.
-_ANY_MESSAGE = (1 << 31) - 1
-
-_REFUSING = (Phase.FAULTED, Phase.HELD)
 
 
 class Endpoint:
@@ -39,14 +33,21 @@ class Endpoint:
         units: By name.
 
         tokens: Who may do what.
+
+        message_bytes: The largest message to pass on; each unit has a limit of its own beside it.
     """
 
-    def __init__(self, router: Router, units: Mapping[str, Unit], tokens: Tokens) -> None:
+    def __init__(
+        self, router: Router, units: Mapping[str, Unit], tokens: Tokens, *, message_bytes: int
+    ) -> None:
         self._units = units
+        self._limits = Limits(message_bytes=message_bytes, metadata_bytes=METADATA_BYTES)
         self._tokens = tokens
         self._health = GatewayHealth(router, self._can_serve)
         self._reflection = GatewayReflection(router, self, OWN, tokens.may_call)
-        self._gateway = Gateway(router, self, tokens.may_call)
+        self._gateway = Gateway(router, self, authorize=tokens.may_call, owns=tokens.owns)
+        for unit in units.values():
+            unit.on_standing = self._health.changed
 
     @asynccontextmanager
     async def listening(
@@ -57,7 +58,7 @@ class Endpoint:
         Raises:
             AddressError: One is in use, or can't be listened on.
         """
-        dispatcher = Dispatcher(token=self._tokens.own, limits=Limits(message_bytes=_ANY_MESSAGE))
+        dispatcher = Dispatcher(token=self._tokens.own, limits=self._limits)
         dispatcher.add_own(Registry, registry)
         dispatcher.add_own(Control, control)
         handlers = (self._health.handler(), self._reflection.handler(), self._gateway)
@@ -77,7 +78,6 @@ class Endpoint:
 
     def take(self, event: Event) -> None:
         """Note what happened to a unit."""
-        self._health.changed()
         if event.kind in ("ready", "swapped"):
             self._reflection.forget(event.unit)
 
@@ -94,7 +94,7 @@ class Endpoint:
         return self._units[unit].lease(None, what, start=start, chain=chain)
 
     def _can_serve(self, unit: str) -> bool:
-        return self._units[unit].state.phase not in _REFUSING
+        return self._units[unit].could_serve
 
 
 def write_token(folder: Path, token: str) -> Path:

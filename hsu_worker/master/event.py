@@ -15,6 +15,7 @@ Kind: TypeAlias = Literal[
     "unresponsive",
     "backoff",
     "faulted",
+    "held",
     "swapping",
     "swapped",
     "swap failed",

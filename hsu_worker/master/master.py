@@ -24,6 +24,7 @@ from hsu_worker.master.launcher import cancel
 from hsu_worker.master.launchers import Launchers
 from hsu_worker.master.log_file import LogFile
 from hsu_worker.master.logs import LogBatch, LogLine, UnitLog
+from hsu_worker.master.nearest import offered
 from hsu_worker.master.registry import Registrations, RegistryService
 from hsu_worker.master.remote import RemoteMaster
 from hsu_worker.master.router import Router
@@ -31,7 +32,7 @@ from hsu_worker.master.spawned import socket_name
 from hsu_worker.master.tables import UnitConfig
 from hsu_worker.master.tokens import Tokens
 from hsu_worker.master.unit import Unit
-from hsu_worker.master.unit_status import UnitStatus
+from hsu_worker.master.unit_status import UnitStatus, status_of
 from hsu_worker.wire.address import MAX_UNIX_PATH, Address
 from hsu_worker.wire.interceptors import ClientInterceptor, check_interceptors, intercepted
 
@@ -148,7 +149,12 @@ class Master:
                 for name, unit in self.config.units.items()
             }
             self.token_file = write_token(folder, self._tokens.own)
-            endpoint = self._endpoint = Endpoint(self._router, self._units, self._tokens)
+            endpoint = self._endpoint = Endpoint(
+                self._router,
+                self._units,
+                self._tokens,
+                message_bytes=self.config.master.message_bytes,
+            )
             registry = RegistryService(
                 self.config.units, launchers.registrations, master_id=self.id
             )
@@ -264,7 +270,7 @@ class Master:
     def status(self) -> Mapping[str, UnitStatus]:
         """How each unit stands, by name."""
         now = asyncio.get_running_loop().time() if self._units else 0.0
-        return {name: _status(unit, now) for name, unit in self._units.items()}
+        return {name: status_of(unit, now) for name, unit in self._units.items()}
 
     def why(self, unit: str) -> list[Event]:
         """The last starts, stops, crashes and refusals of a unit, oldest first, with their causes."""
@@ -308,8 +314,7 @@ class Master:
         if name not in self._units:
             if name in self.config.units:
                 raise RuntimeError("the master is not running: use it inside `async with`")
-            known = ", ".join(self.config.units) or "none"
-            raise UnknownUnit(f"there is no unit {name!r}; configured: {known}")
+            raise UnknownUnit(f"there is no unit {name!r}; {offered(name, self.config.units)}")
         return self._units[name]
 
     async def _close_units(self) -> None:
@@ -379,19 +384,3 @@ def _log(stack: AsyncExitStack, unit: UnitConfig) -> UnitLog:
         unit_log = UnitLog(file.write)
     stack.callback(unit_log.close)
     return unit_log
-
-
-def _status(unit: Unit, now: float) -> UnitStatus:
-    state = unit.state
-    retry_at = state.trouble.retry_at
-    return UnitStatus(
-        unit=unit.config.name,
-        phase=state.phase,
-        generation=state.last if state.current is None else state.current.number,
-        leases=state.leases,
-        waiters=len(state.waiters),
-        detail=unit.worker.detail if unit.worker is not None else "",
-        implements=unit.config.implements,
-        failure=state.trouble.reason,
-        retry_in=None if retry_at is None else max(0.0, retry_at - now),
-    )

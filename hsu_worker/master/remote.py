@@ -31,13 +31,13 @@ from hsu_worker.errors import (
 from hsu_worker.gen import hsu_master as wire
 from hsu_worker.interface import Interface, check_interface
 from hsu_worker.master import messages
-from hsu_worker.master.control import START_FAILED
 from hsu_worker.master.discovery import Place, find_master
 from hsu_worker.master.event import Event
 from hsu_worker.master.logs import LogBatch, LogLine
 from hsu_worker.master.unit_status import UnitStatus
 from hsu_worker.wire.connection import Connection, lend
 from hsu_worker.wire.interceptors import ClientInterceptor, check_interceptors, intercepted
+from hsu_worker.wire.launch import own_master
 from hsu_worker.wire.metadata import UNIT
 
 ClientT = TypeVar("ClientT")
@@ -79,13 +79,14 @@ class RemoteMaster:
     async def __aenter__(self) -> Self:
         place = await asyncio.to_thread(find_master, self._where, token_file=self._token_file)
         self._place = place
-        self._connection = Connection.open(
+        connection = Connection.open(
             place.address,
             token=place.token,
             # What is too large, the gateway refuses.
             message_bytes=-1,
             keepalive=not place.address.is_unix,
         )
+        self._connection = replace(connection, retries=True)
         return self
 
     async def __aexit__(
@@ -208,9 +209,12 @@ class RemoteMaster:
             raise NoMaster(
                 f"the master at {self._address} has not answered for {LOOK_TIMEOUT:g} s"
             ) from None
+        except StartError:
+            raise
         except Unavailable as error:
-            if any(getattr(detail, "reason", "") == START_FAILED for detail in error.details):
-                raise StartError(error.message, details=error.details) from None
+            if error.details:
+                # A master says why; without it, these are the words of grpc.
+                raise
             if error.dispatched is Dispatch.NO:
                 # What grpc says of a connection that it couldn't make ends with the system's words.
                 problem = error.message.rpartition(": ")[2]
@@ -218,12 +222,9 @@ class RemoteMaster:
                     f"no master answers at {self._address}: {problem}; "
                     "start one with `hsu-worker master run hsu.toml`"
                 ) from None
-            if not error.details:
-                # A master says why; these are the words of grpc.
-                raise NoMaster(
-                    f"the connection to the master at {self._address} broke: {error.message}"
-                ) from None
-            raise
+            raise NoMaster(
+                f"the connection to the master at {self._address} broke: {error.message}"
+            ) from None
 
     @property
     def _address(self) -> str:
@@ -232,6 +233,11 @@ class RemoteMaster:
 
     def _locked_out(self) -> str:
         assert self._place is not None
+        if own_master() is not None and not self._where:
+            return (
+                f"the master at {self._address} launched this process, which may call units there; "
+                "for all else name the file that holds the master's own token with --token-file"
+            )
         problem = (
             f"refuses the token of {self._place.source}"
             if self._place.source

@@ -2,6 +2,7 @@
 
 from hsu_worker.errors import Dispatch, Unimplemented
 from hsu_worker.master.config import Config
+from hsu_worker.master.nearest import offered
 
 CORE = "hsu.core.v1.Core"
 
@@ -41,16 +42,15 @@ class Router:
             return self._units[interface]
         if interface == CORE:
             raise _nowhere(f"every unit has {CORE}; name one in the metadata 'hsu-unit'")
-        there = ", ".join(f"{known} ({unit})" for known, unit in self._units.items())
-        raise _nowhere(f"no unit implements {interface}; configured: {there or 'nothing'}")
+        there = offered(interface, self._units, show=lambda name: f"{name} ({self._units[name]})")
+        raise _nowhere(f"no unit implements {interface}; {there}")
 
     def _named(self, interface: str, unit: str) -> str:
         if unit not in self._implements:
-            there = ", ".join(self._implements) or "none"
-            raise _nowhere(f"there is no unit {unit!r}; configured: {there}")
+            raise _nowhere(f"there is no unit {unit!r}; {offered(unit, self._implements)}")
         if interface != CORE and interface not in self._implements[unit]:
-            there = ", ".join(self._implements[unit])
-            raise _nowhere(f"unit {unit!r} does not implement {interface}; it implements: {there}")
+            there = offered(interface, self._implements[unit], "it implements")
+            raise _nowhere(f"unit {unit!r} does not implement {interface}; {there}")
         return unit
 
 

@@ -284,3 +284,9 @@ class MasterConfig:
         value="path",
         otherwise="a folder of its own in the user's runtime directory",
     )
+    message_bytes: int = key(
+        values.message_size,
+        "The largest message that the gateway passes on, each way.",
+        value='`"64MiB"`',
+        default="64MiB",
+    )

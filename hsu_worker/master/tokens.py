@@ -23,6 +23,10 @@ class Tokens:
         """The instance has ended, and its token with it."""
         self._issued.discard(token)
 
+    def owns(self, metadata: Iterable[tuple[str, str | bytes]] | None) -> bool:
+        """Whether the metadata of a call presents the master's own."""
+        return presents(metadata, self.own)
+
     def may_call(self, metadata: Iterable[tuple[str, str | bytes]] | None) -> bool:
         """Whether the metadata of a call presents any of them. Compares in constant time each."""
         pairs = tuple(metadata or ())

@@ -10,7 +10,6 @@ from typing import Any
 import grpc.aio
 
 from hsu_worker.errors import (
-    DeadlineExceeded,
     Dispatch,
     HandshakeError,
     RpcError,
@@ -58,6 +57,8 @@ class Unit:
     ) -> None:
         self.config = config
         self.log = unit_log
+        self.on_standing: Callable[[], None] = lambda: None
+        """Called when it may be that calls are refused now, or no longer."""
         self.history = History(config.name, tell)
         self._make = make
         self._loop = asyncio.get_running_loop()
@@ -79,6 +80,11 @@ class Unit:
     def state(self) -> policy.State:
         """What the policy knows; for reading."""
         return self._state
+
+    @property
+    def could_serve(self) -> bool:
+        """A call would be served, perhaps after a start."""
+        return refusals.standing(self._state, self._loop.time()) is None
 
     @property
     def worker(self) -> Worker | None:
@@ -225,16 +231,8 @@ class Unit:
             self._waiting.pop(waiter, None)
 
     def _late(self, deadline: float | None) -> RpcError:
-        reason = self._state.trouble.reason
-        last = f"; it failed before: {reason}" if reason else ""
-        if not reason and self.worker is not None and self.config.register:
-            last = f": {self.worker.detail}"
-        kind = Unavailable if deadline is None else DeadlineExceeded
-        return kind(
-            f"unit {self.config.name!r}: the time ran out while waiting for it "
-            f"({self._state.phase}){last}",
-            dispatched=Dispatch.NO,
-        )
+        detail = self.worker.detail if self.worker is not None and self.config.register else ""
+        return refusals.late(self._state, detail, limited=deadline is not None)
 
     def _abandon(self, waiter: int, granted: "asyncio.Future[int]") -> None:
         # The grant may have come in the same instant in which the caller left.
@@ -275,7 +273,10 @@ class Unit:
     def _feed(self, event: policy.Event) -> None:
         if isinstance(event, policy.Lost | policy.Unresponsive | policy.Alive):
             self._note_calls(event)
-        self._state, effects = policy.decide(self._state, event, self._loop.time())
+        before = self._state
+        self._state, effects = policy.decide(before, event, self._loop.time())
+        if refusals.may_differ(before, self._state):
+            self.on_standing()
         if isinstance(event, policy.Started) and self._lendable(event.generation):
             worker = self._instances[event.generation].worker
             seconds = self._loop.time() - self._instances[event.generation].began
@@ -300,7 +301,7 @@ class Unit:
             case policy.SwapEnded(generation, error):
                 self._end_swap(generation, error)
             case policy.Tell(kind, generation, trigger, why):
-                if kind != "swapped" and generation in self._instances:
+                if kind not in ("swapped", "held") and generation in self._instances:
                     self._instances[generation].consequences.append(effect)
                 else:
                     self.history.add(generation, kind, trigger, why)

@@ -20,6 +20,7 @@ from hsu_worker.master.duration import NEVER, parse_duration
 from hsu_worker.master.secret_file import is_variable_name, read_env_file, read_token
 from hsu_worker.wire.address import Address
 from hsu_worker.wire.launch import LaunchVariables
+from hsu_worker.wire.limits import MOST
 
 #: Takes a TOML value and the file's folder.
 Parse = Callable[[object, Path], Any]
@@ -117,6 +118,14 @@ def size(value: object, folder: Path) -> int:
     if match is None:
         raise wrong('a size such as "10MB" or "10MiB"', value)
     return int(match[1]) * _BYTES[match[2]]
+
+
+def message_size(value: object, folder: Path) -> int:
+    """A number of bytes that grpc can take."""
+    found = size(value, folder)
+    if found > MOST:
+        raise wrong("a size of less than 2GiB", value)
+    return found
 
 
 def import_string(value: object, folder: Path) -> str:

@@ -1,4 +1,4 @@
-"""Who gets in: the token, then the gate; whoever does is counted."""
+"""Who gets in: the gate, after the token; whoever does is counted."""
 
 import asyncio
 import os
@@ -15,7 +15,7 @@ from hsu_worker.interface import AnyInterface, Method
 from hsu_worker.serving.calls import Calls, ServedCall
 from hsu_worker.serving.failures import Refused
 from hsu_worker.wire.chain import CALL_CHAIN
-from hsu_worker.wire.metadata import AUTHORIZATION, CALL_ID, CURRENT_CALL_ID, presents
+from hsu_worker.wire.metadata import AUTHORIZATION, CALL_ID, CURRENT_CALL_ID
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 #: Says why calls are refused now; None when they are not.
@@ -30,16 +30,6 @@ def always_open() -> None:
     """The gate of interfaces that answer in every state."""
 
 
-def authenticate(metadata: Any, token: str) -> None:
-    """Let nobody in without the token; with an empty token everybody gets in.
-
-    Raises:
-        Refused: The token is missing or wrong.
-    """
-    if token and not presents(metadata, token):
-        raise stranger()
-
-
 def stranger() -> Refused:
     """The answer to whoever has no token."""
     return Refused(
@@ -51,7 +41,6 @@ def admission(
     interface: AnyInterface,
     method: Method,
     *,
-    token: str,
     gate: Gate,
     calls: Calls,
     refuse_cycle: Callable[[str], None],
@@ -63,7 +52,6 @@ def admission(
 
     def admit(context: Context) -> ServedCall:
         metadata = context.invocation_metadata() or ()
-        authenticate(metadata, token)
         refusal = gate()
         if refusal is not None:
             raise Refused(refusal)

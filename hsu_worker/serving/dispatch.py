@@ -10,7 +10,7 @@ import grpc.aio
 
 from hsu_worker.errors import Unimplemented
 from hsu_worker.interface import AnyInterface
-from hsu_worker.serving.admission import Context, Gate, admission, always_open, authenticate
+from hsu_worker.serving.admission import Context, Gate, admission, always_open, stranger
 from hsu_worker.serving.calls import Calls
 from hsu_worker.serving.failures import Refused, answer_failure
 from hsu_worker.serving.handlers import RpcHandler, Served, is_async
@@ -19,6 +19,7 @@ from hsu_worker.serving.slots import Slots
 from hsu_worker.serving.validation import check_of
 from hsu_worker.wire.chain import cycle, waits_for_itself
 from hsu_worker.wire.limits import Limits
+from hsu_worker.wire.metadata import presents
 
 
 class Dispatcher(grpc.GenericRpcHandler):
@@ -27,7 +28,7 @@ class Dispatcher(grpc.GenericRpcHandler):
         dispatcher = Dispatcher(token=token, limits=Limits())
         dispatcher.add(InterfaceA, Summarizer(), gate=lifecycle.gate)
 
-    grpc hands it bytes, so that the token is checked before anything is parsed.
+    The token is checked before a handler is chosen: of a stranger's call no body is even received.
 
     Args:
         token: What every call must present; empty: nothing.
@@ -88,15 +89,23 @@ class Dispatcher(grpc.GenericRpcHandler):
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> RpcHandler:
         """The handler of one call, as grpc asks for it."""
         path = handler_call_details.method
-        return self._handlers.get(path) or self._unknown(path)
+        try:
+            self.authenticate(handler_call_details.invocation_metadata)
+        except Refused as refusal:
+            return _refusing(path, refusal)
+        # Whoever has no token learns nothing of what is served.
+        return self._handlers.get(path) or _refusing(
+            path, Refused(Unimplemented(self._no_such_method(path)))
+        )
 
     def authenticate(self, metadata: Any) -> None:
-        """Let nobody in without the token.
+        """Let nobody in without the token; with an empty token everybody gets in.
 
         Raises:
             Refused: The token is missing or wrong.
         """
-        authenticate(metadata, self.token)
+        if self.token and not presents(metadata, self.token):
+            raise stranger()
 
     def _methods(
         self, interface: AnyInterface, service: object, *, gate: Gate, calls: Calls
@@ -110,7 +119,6 @@ class Dispatcher(grpc.GenericRpcHandler):
                 admit=admission(
                     interface,
                     method,
-                    token=self.token,
                     gate=gate,
                     refuse_cycle=partial(self._refuse_cycle, in_thread=not is_async(function)),
                     calls=calls,
@@ -131,18 +139,6 @@ class Dispatcher(grpc.GenericRpcHandler):
             cure = f"raise App(limits=Limits({what}=...)), or call without waiting for the answer"
             raise Refused(waits_for_itself(self.unit, way, cure))
 
-    def _unknown(self, path: str) -> RpcHandler:
-        async def handle(_requests: Any, context: Context) -> None:
-            refusal = Refused(Unimplemented(self._no_such_method(path)))
-            try:
-                # Whoever has no token learns nothing of what is served.
-                self.authenticate(context.invocation_metadata())
-            except Refused as stranger:
-                refusal = stranger
-            await answer_failure(context, path, None, refusal)
-
-        return grpc.stream_stream_rpc_method_handler(handle)
-
     def _no_such_method(self, path: str) -> str:
         service, _, name = path.removeprefix("/").rpartition("/")
         for interface in self._interfaces:
@@ -151,3 +147,12 @@ class Dispatcher(grpc.GenericRpcHandler):
                 return f"{service} has no method {name}; it has {names}"
         served = ", ".join(interface.name for interface in self._interfaces)
         return f"{service} is not served here; served are {served}"
+
+
+def _refusing(path: str, refusal: Refused) -> RpcHandler:
+    """Answers without having read anything, whatever the kind of the call is."""
+
+    async def handle(_requests: Any, context: Context) -> None:
+        await answer_failure(context, path, None, refusal)
+
+    return grpc.stream_stream_rpc_method_handler(handle)

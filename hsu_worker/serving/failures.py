@@ -8,6 +8,7 @@ import grpc.aio
 
 from hsu_worker.errors import Dispatch, Internal, RpcError, Unavailable
 from hsu_worker.serving.calls import ServedCall
+from hsu_worker.serving.tracebacks import without_ours
 from hsu_worker.wire.status import error_info, to_status
 
 log = logging.getLogger(__name__)
@@ -55,8 +56,11 @@ async def answer_failure(
         case asyncio.CancelledError() if call is None or call.cancelled:
             # The caller has left. Otherwise something inside the handler was cancelled: a bug.
             raise failure
-        case GeneratorExit() | KeyboardInterrupt() | grpc.aio.AbortError():
+        case KeyboardInterrupt() | grpc.aio.AbortError():
             # An interceptor that calls context.abort has answered by that.
+            raise failure
+        case GeneratorExit() if call is None or asyncio.current_task() is not call.task:
+            # Our own coroutine is being closed. Within its task only a handler raises this.
             raise failure
         case _:
             error = _internal(path, call, failure)
@@ -66,5 +70,5 @@ async def answer_failure(
 
 def _internal(path: str, call: ServedCall | None, failure: BaseException) -> Internal:
     call_id = call.id if call else "-"
-    log.error("internal error %s in %s", call_id, path, exc_info=failure)
+    log.error("internal error %s in %s", call_id, path, exc_info=without_ours(failure))
     return Internal(f"internal error {call_id}")

@@ -1,5 +1,6 @@
 """What grpc calls for one method: bytes in, the author's function, bytes out."""
 
+import asyncio
 import inspect
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, nullcontext
@@ -8,14 +9,15 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import grpc
-from google.protobuf.message import DecodeError, Message
+import grpc.aio
+from google.protobuf.message import Message
 
 from hsu_worker.errors import InvalidArgument, ResourceExhausted
 from hsu_worker.interface import Method
 from hsu_worker.serving.admission import Admit, Context
 from hsu_worker.serving.calls import Calls, ServedCall
 from hsu_worker.serving.failures import Refused, answer_failure
-from hsu_worker.serving.requests import RequestStream
+from hsu_worker.serving.requests import RequestStream, parser
 from hsu_worker.serving.slots import Slots
 from hsu_worker.serving.validation import Check
 from hsu_worker.wire.status import error_info
@@ -119,7 +121,12 @@ def _stream_handler(served: Served) -> Callable[[Any, Context], Any]:
                 try:
                     async for response in responses:
                         write = context.write(serialize(response))
-                        await (write if opened else call.open(write))
+                        try:
+                            await (write if opened else call.open(write))
+                        except grpc.aio.InternalError:
+                            # What can't be delivered has nobody who waits for it.
+                            call.cancel()
+                            raise asyncio.CancelledError from None
                         opened = True
                 finally:
                     # The caller may have left: without this the handler's `finally` runs whenever.
@@ -176,14 +183,7 @@ def _in_threads(served: Served) -> Callable[[Any], AsyncGenerator[Any, None]]:
 
 def _receiver(served: Served) -> Callable[[Any, Context, ServedCall], Any]:
     method, check = served.method, served.check
-    from_string = method.request.FromString
-    wrong = f"the request of {method.path} is no {method.request.DESCRIPTOR.full_name}"
-
-    def parse(body: bytes) -> Message:
-        try:
-            return from_string(body)
-        except DecodeError:
-            raise InvalidArgument(wrong, details=[error_info("MALFORMED_REQUEST")]) from None
+    parse = parser(method.path, method.request)
 
     parse_each = parse if check is None else _checked(parse, check)
 

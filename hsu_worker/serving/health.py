@@ -1,12 +1,16 @@
 """grpc.health.v1: the state of a server as load balancers and probes ask for it."""
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Final
 
 import grpc
 import grpc.aio
 
+from hsu_worker.errors import InvalidArgument
+from hsu_worker.serving.admission import Context
+from hsu_worker.serving.failures import Refused, answer_failure
 from hsu_worker.serving.lazy import LazyService
+from hsu_worker.serving.requests import parser
 
 SERVICE: Final = "grpc.health.v1.Health"
 
@@ -61,17 +65,15 @@ class Health:
             answer = True if name == LIVE else self._serving(name)
             return None if answer is None else statuses[answer]
 
-        async def check(request: Any, context: "grpc.aio.ServicerContext[Any, Any]") -> Any:
+        async def check(request: Any, context: Context) -> None:
             found = status(request.service)
             if found is None:
                 await context.abort(
                     grpc.StatusCode.NOT_FOUND, f"{request.service} is not served here"
                 )
-            return pb.HealthCheckResponse(status=found)
+            await context.write(pb.HealthCheckResponse(status=found))
 
-        async def watch(
-            request: Any, _context: "grpc.aio.ServicerContext[Any, Any]"
-        ) -> AsyncGenerator[Any, None]:
+        async def watch(request: Any, context: Context) -> None:
             told = None
             while True:
                 found = status(request.service)
@@ -79,36 +81,50 @@ class Health:
                     found = pb.HealthCheckResponse.SERVICE_UNKNOWN
                 if found != told:
                     told = found
-                    yield pb.HealthCheckResponse(status=found)
+                    await context.write(pb.HealthCheckResponse(status=found))
                 elif self._closed:
                     return
                 else:
                     await self._changed()
 
-        async def list_all(_request: Any, context: "grpc.aio.ServicerContext[Any, Any]") -> Any:
+        async def list_all(_request: Any, context: Context) -> None:
             if not hasattr(pb, "HealthListResponse"):
                 await context.abort(
                     grpc.StatusCode.UNIMPLEMENTED, "List needs grpcio-health-checking 1.85"
                 )
-            return pb.HealthListResponse(
-                statuses={
-                    name: pb.HealthCheckResponse(status=status(name))
-                    for name in ("", LIVE, *self._names())
-                }
+            await context.write(
+                pb.HealthListResponse(
+                    statuses={
+                        name: pb.HealthCheckResponse(status=status(name))
+                        for name in ("", LIVE, *self._names())
+                    }
+                )
             )
 
-        handlers = {
-            "Check": _handler(grpc.unary_unary_rpc_method_handler, check, pb.HealthCheckRequest),
-            "Watch": _handler(grpc.unary_stream_rpc_method_handler, watch, pb.HealthCheckRequest),
-            # Its own request is empty too, and as young as its response.
-            "List": _handler(grpc.unary_unary_rpc_method_handler, list_all, pb.HealthCheckRequest),
+        # List's own request is empty too, and as young as its response.
+        methods = {"Check": check, "Watch": watch, "List": list_all}
+        return {
+            path: grpc.unary_stream_rpc_method_handler(
+                _answering(path, pb.HealthCheckRequest, method),
+                response_serializer=lambda message: message.SerializeToString(),
+            )
+            for name, method in methods.items()
+            if (path := f"/{SERVICE}/{name}")
         }
-        return {f"/{SERVICE}/{name}": handler for name, handler in handlers.items()}
 
 
-def _handler(make: Callable[..., Any], function: Callable[..., Any], request: Any) -> Any:
-    return make(
-        function,
-        request_deserializer=request.FromString,
-        response_serializer=lambda message: message.SerializeToString(),
-    )
+def _answering(
+    path: str, request: Any, method: Callable[[Any, Context], Awaitable[None]]
+) -> Callable[[bytes, Context], Awaitable[None]]:
+    parse = parser(path, request)
+
+    async def answer(body: bytes, context: Context) -> None:
+        try:
+            await method(parse(body), context)
+        except InvalidArgument as error:
+            await answer_failure(context, path, None, Refused(error))
+        except grpc.aio.InternalError:
+            # Whoever asked has left while the answer was written.
+            return
+
+    return answer

@@ -7,12 +7,14 @@ from contextlib import aclosing
 from typing import Any, Final, TypeAlias
 
 import grpc
-import grpc.aio
 from google.protobuf import descriptor_pb2, descriptor_pool
 
+from hsu_worker.errors import InvalidArgument
+from hsu_worker.serving.admission import Context
 from hsu_worker.serving.failures import Refused, answer_failure
 from hsu_worker.serving.health import SERVICE as HEALTH
 from hsu_worker.serving.lazy import LazyService
+from hsu_worker.serving.requests import parser
 
 V1: Final = "grpc.reflection.v1.ServerReflection"
 V1ALPHA: Final = "grpc.reflection.v1alpha.ServerReflection"
@@ -63,14 +65,16 @@ class Reflection:
         from grpc_reflection.v1alpha import reflection, reflection_pb2
 
         v1 = _pool_with_v1()
+        parse = parser(f"/{V1}/ServerReflectionInfo", reflection_pb2.ServerReflectionRequest)
 
-        async def info(requests: Any, context: "grpc.aio.ServicerContext[Any, Any]") -> None:
+        async def info(bodies: Any, context: Context) -> None:
             task = asyncio.current_task()
             assert task is not None
             pools = [descriptor_pool.Default(), v1]
 
             async def prepared() -> AsyncGenerator[Any, None]:
-                async for request in requests:
+                async for body in bodies:
+                    request = parse(body)
                     await self._prepare(request, pools)
                     yield request
 
@@ -84,7 +88,7 @@ class Reflection:
                 async with aclosing(prepared()) as asked:
                     async for answer in servicer.ServerReflectionInfo(asked, context):
                         await context.write(answer)
-            except Refused as refusal:
+            except (Refused, InvalidArgument) as refusal:
                 await answer_failure(context, V1, None, refusal)
             except asyncio.CancelledError:
                 if not self._closed:
@@ -95,7 +99,6 @@ class Reflection:
         handler: Any = grpc.stream_stream_rpc_method_handler(
             info,
             # The messages of both versions have the same bytes.
-            request_deserializer=reflection_pb2.ServerReflectionRequest.FromString,
             response_serializer=_serialize,
         )
         return {f"/{service}/ServerReflectionInfo": handler for service in (V1, V1ALPHA)}

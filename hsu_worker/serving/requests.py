@@ -1,16 +1,33 @@
-"""The requests of a stream, as a handler iterates them."""
+"""Requests: one of its bytes, and a stream of them as a handler iterates it."""
 
 import asyncio
 import concurrent.futures
 from collections.abc import AsyncIterable, Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import grpc.aio
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 
-from hsu_worker.errors import Cancelled
+from hsu_worker.errors import Cancelled, InvalidArgument
 from hsu_worker.interface import Method, Requests, refuse_blocking
 from hsu_worker.serving.calls import ServedCall
+from hsu_worker.wire.status import error_info
+
+MessageT = TypeVar("MessageT", bound=Message)
+
+
+def parser(path: str, message: type[MessageT]) -> Callable[[bytes], MessageT]:
+    """Makes a method's request of its bytes; raises `InvalidArgument` when they are none."""
+    from_string = message.FromString
+    wrong = f"the request of {path} is no {message.DESCRIPTOR.full_name}"
+
+    def parse(body: bytes) -> MessageT:
+        try:
+            return from_string(body)
+        except DecodeError:
+            raise InvalidArgument(wrong, details=[error_info("MALFORMED_REQUEST")]) from None
+
+    return parse
 
 
 class _OnLoop(Requests[Message]):

@@ -4,9 +4,11 @@ import asyncio
 import concurrent.futures
 import threading
 from collections.abc import AsyncGenerator, Coroutine, Generator
+from contextlib import suppress
 from contextvars import ContextVar
 from types import TracebackType
 from typing import Any, Self, TypeVar
+from weakref import WeakSet
 
 T = TypeVar("T")
 
@@ -104,6 +106,11 @@ class Portal(Door):
     Works in a notebook, whose own loop runs in the main thread.
     """
 
+    def __init__(self) -> None:
+        super().__init__()
+        # Those that a caller has left half-way, and may never ask again.
+        self._open: WeakSet[AsyncGenerator[Any, None]] = WeakSet()
+
     def __enter__(self) -> Self:
         started = threading.Event()
         self._thread = threading.Thread(
@@ -128,9 +135,18 @@ class Portal(Door):
         if self.is_open:
             assert self._loop is not None
             assert self._thread is not None
+            for generator in tuple(self._open):
+                # Another thread may be in the middle of a step of it.
+                with suppress(RuntimeError):
+                    self.wait(_close(generator))
             self._loop.call_soon_threadsafe(self._leave.set)
             self._thread.join()
             self.close()
+
+    def iterate(self, generator: AsyncGenerator[T, None]) -> Generator[T, None, None]:
+        """Step an async generator from this thread; leaving the loop, or the portal, closes it."""
+        self._open.add(generator)
+        return super().iterate(generator)
 
 
 async def _close(generator: AsyncGenerator[Any, None]) -> None:

@@ -42,15 +42,20 @@ class Tries:
         self._left = MAX_TRIES
         self._dispatched = Dispatch.NO
 
-    def failed(self, error: BaseException, *, again: bool) -> None:
+    def failed(
+        self, error: BaseException, lent: Connection | None, *, repeatable: bool = True
+    ) -> None:
         """Return when the call may be made once more; else raise its error.
 
         Args:
             error: Why this try failed.
 
-            again: It can be made again, as far as the caller knows.
+            lent: What it was made on; None: nothing was lent.
+
+            repeatable: Its requests can be had again, and nothing was answered.
         """
         self._left -= 1
+        again = lent is not None and not lent.retries and repeatable
         if again and self._left and may_retry(error, self._method):
             assert isinstance(error, RpcError)
             if error.dispatched is not Dispatch.NO:
@@ -97,7 +102,7 @@ class Client:
                 async with self._lease(deadline) as lent:
                     return _parsed(method, await self._call(lent, method, deadline, metadata, body))
             except (RpcError, *FAILURES) as failure:
-                tries.failed(call_error(failure, lent), again=lent is not None)
+                tries.failed(call_error(failure, lent), lent)
 
     async def _unary_stream(
         self, method: Method, request: Message, timeout: float | None, metadata: Metadata
@@ -120,7 +125,7 @@ class Client:
                         call.cancel()
             except (RpcError, *FAILURES) as failure:
                 error = call_error(failure, lent, answered=answered)
-                tries.failed(error, again=lent is not None and not answered)
+                tries.failed(error, lent, repeatable=not answered)
             else:
                 return
 
@@ -146,8 +151,8 @@ class Client:
                         except FAILURES as failure:
                             await sender.reraise(failure)
                 except (RpcError, *FAILURES) as failure:
-                    again = lent is not None and source.repeatable
-                    tries.failed(call_error(failure, lent), again=again)
+                    error = call_error(failure, lent)
+                    tries.failed(error, lent, repeatable=source.repeatable)
 
     async def _stream_stream(
         self,
@@ -174,8 +179,8 @@ class Client:
                         except FAILURES as failure:
                             await sender.reraise(failure)
                 except (RpcError, *FAILURES) as failure:
-                    again = lent is not None and not answered and source.repeatable
-                    tries.failed(call_error(failure, lent, answered=answered), again=again)
+                    error = call_error(failure, lent, answered=answered)
+                    tries.failed(error, lent, repeatable=not answered and source.repeatable)
                 else:
                     return
 

@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 from weakref import WeakSet
 
 import grpc.aio
@@ -11,17 +11,26 @@ import grpc.aio
 from hsu_worker.wire.address import Address
 from hsu_worker.wire.metadata import Metadata, bearer
 
+#: Bytes of metadata that our end of a connection takes from a peer that it knows.
+METADATA_BYTES: Final = 1 << 20
+
 #: Options of every channel of ours.
 CHANNEL_OPTIONS: tuple[tuple[str, int], ...] = (
     # Retries are decided by what is known of the dispatch, not by status code.
     ("grpc.enable_retries", 0),
-    # grpc's default makes the second attempt to connect wait for a second.
+    # grpc's default makes the second attempt to connect wait for a second, and later ones for two
+    # minutes.
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1_000),
+    # Named after what it was: the time that one attempt may take, on a slow network too.
+    ("grpc.min_reconnect_backoff_ms", 5_000),
     # Two generations of a unit never share a connection.
     ("grpc.use_local_subchannel_pool", 1),
     # A proxy named in the environment has no business between processes of one machine.
     ("grpc.enable_http_proxy", 0),
+    # Of answers; between the two grpc refuses some by chance.
+    ("grpc.max_metadata_size", METADATA_BYTES),
+    ("grpc.absolute_max_metadata_size", METADATA_BYTES),
 )
 
 #: Options of a channel, or a server, that notices within a minute that its peer has vanished.
@@ -40,6 +49,8 @@ class Connection:
     metadata: Metadata = field(default=(), repr=False)
     target: str = ""
     """What is dialled, as grpc writes it; empty when only the caller knows."""
+    retries: bool = False
+    """Who is at its other end makes a call again where that is right, as a gateway does."""
     # Streams of answers. Closing the channel of an older grpcio leaves those that nobody reads at
     # that moment, and then their readers wait for ever.
     streams: "WeakSet[Any]" = field(default_factory=WeakSet, repr=False, compare=False)

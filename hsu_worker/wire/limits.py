@@ -1,6 +1,10 @@
 """What a server accepts at the most."""
 
 from dataclasses import dataclass
+from typing import Final
+
+#: grpc's sizes are C's `int`.
+MOST: Final = (1 << 31) - 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,5 +27,6 @@ class Limits:
 
     def __post_init__(self) -> None:
         for name in self.__slots__:
-            if getattr(self, name) < 1:
-                raise ValueError(f"Limits({name}={getattr(self, name)}): must be at least 1")
+            value: object = getattr(self, name)
+            if type(value) is not int or not 1 <= value <= MOST:
+                raise ValueError(f"Limits({name}={value!r}): must be a whole number, 1 to {MOST}")

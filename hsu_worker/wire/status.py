@@ -1,19 +1,23 @@
 """`RpcError` to a gRPC status with details, and back."""
 
 import importlib
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Final
 
 import grpc
 import grpc.aio
 from google.protobuf.any_pb2 import Any as PackedAny
 from google.protobuf.message import Message
 
-from hsu_worker.errors import RPC_ERRORS, Code, Dispatch, RpcError
+from hsu_worker.errors import RPC_ERRORS, Code, Dispatch, RpcError, StartError
 from hsu_worker.wire.metadata import DISPATCHED, ERROR_DOMAIN, STATUS_DETAILS, Metadata
 
 #: grpc's names of our codes.
 GRPC_CODES = {code: grpc.StatusCode[code.name] for code in Code}
 _CODES = {grpc_code: code for code, grpc_code in GRPC_CODES.items()}
+
+#: The reason in the ErrorInfo of a `StartError`, by which the other end knows it.
+START_FAILED: Final = "START_FAILED"
 
 #: Bytes on the wire of a message, and of its details. Both together stay under the 8 KiB of
 #: metadata that every client takes.
@@ -69,12 +73,15 @@ def to_status(error: RpcError) -> tuple[grpc.StatusCode, str, Metadata]:
 def to_trailers(error: RpcError) -> Metadata:
     """The trailers that carry an error's details, as far as they fit, and its dispatch."""
     trailers: list[tuple[str, str | bytes]] = [(DISPATCHED, error.dispatched.value)]
-    if error.details:
+    details = error.details
+    if isinstance(error, StartError) and not _is_start_error(details):
+        details = (*details, error_info(START_FAILED))
+    if details:
         # Imported here: a worker that raises no details doesn't pay for google.rpc.
         from google.rpc.status_pb2 import Status
 
         status = Status(code=int(error.code), message=sendable_message(error.message))
-        for detail in error.details:
+        for detail in details:
             if isinstance(detail, PackedAny):
                 status.details.append(detail)  # one that this program couldn't read either
             else:
@@ -129,10 +136,19 @@ def from_grpc(error: grpc.aio.AioRpcError, *, answered: bool = False, target: st
     message = error.details() or ""
     if code is Code.RESOURCE_EXHAUSTED and _TOO_LARGE in message:
         message += ": send less, or raise App(limits=Limits(message_bytes=...))"
-    return RPC_ERRORS[code](
-        message,
-        details=_details(trailers.get(STATUS_DETAILS)),
-        dispatched=dispatched,
+    details = _details(trailers.get(STATUS_DETAILS))
+    if code is Code.UNAVAILABLE and _is_start_error(details):
+        failed = StartError(message, details=details)
+        failed.dispatched = dispatched
+        return failed
+    return RPC_ERRORS[code](message, details=details, dispatched=dispatched)
+
+
+def _is_start_error(details: Sequence[Message]) -> bool:
+    return any(
+        getattr(detail, "reason", "") == START_FAILED
+        and getattr(detail, "domain", "") == ERROR_DOMAIN
+        for detail in details
     )
 
 

@@ -1,16 +1,13 @@
 """One worker that answers: an app behind a server, with Core, health and reflection beside it."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from contextvars import copy_context
 from dataclasses import dataclass
 
 from hsu_worker.app import App
 from hsu_worker.authoring.calling import OTHERS, Others
-from hsu_worker.errors import AppError
 from hsu_worker.gen.hsu_core import Core
-from hsu_worker.serving import health as health_service
-from hsu_worker.serving import reflection as reflection_service
 from hsu_worker.serving.dispatch import Dispatcher
 from hsu_worker.serving.health import Health
 from hsu_worker.serving.logring import LogRing
@@ -20,7 +17,7 @@ from hsu_worker.wire.address import Address
 from hsu_worker.worker.blocked_loop import blocked_loop_told
 from hsu_worker.worker.core import CoreService
 from hsu_worker.worker.departure import Departure
-from hsu_worker.worker.lifecycle import Lifecycle
+from hsu_worker.worker.lifecycle import Lifecycle, nothing
 from hsu_worker.worker.others import ThroughMaster
 
 
@@ -47,6 +44,7 @@ async def answering(
     token: str,
     ring: LogRing,
     others: Others | None = None,
+    started: Callable[[], None] = nothing,
 ) -> AsyncGenerator[Answering, None]:
     """Answer at an address while the block runs. The worker is STOPPED at first.
 
@@ -63,22 +61,19 @@ async def answering(
 
         others: Whom its services can call. None: nobody.
 
+        started: Called whenever code of the lifespans has run.
+
     Raises:
         AddressError: The address is in use, or can't be listened on.
 
-        AppError: The app serves what every worker serves by itself, or a rule of its messages is
-            malformed.
+        AppError: A rule of the app's messages is malformed.
     """
-    own = {Core.name, health_service.SERVICE, reflection_service.V1, reflection_service.V1ALPHA}
-    for interface in app.services:
-        if interface.name in own:
-            raise AppError(f"{interface.name} is served by every worker; take it out of the App")
     others = others or ThroughMaster("", None)
     # What calls and lifespans see, beside what they set themselves.
     context = copy_context()
     context.run(OTHERS.set, others)
     dispatcher = Dispatcher(token=token, limits=app.limits, unit=others.unit)
-    lifecycle = context.run(Lifecycle, app, dispatcher.calls)
+    lifecycle = context.run(Lifecycle, app, dispatcher.calls, started)
     departure = Departure()
     core = CoreService(
         app,

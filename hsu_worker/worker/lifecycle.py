@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 import traceback
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextvars import copy_context
 from typing import Final
 
@@ -23,6 +23,8 @@ from hsu_worker.gen.hsu_core import (
 )
 from hsu_worker.serving.calls import Calls
 from hsu_worker.serving.failures import not_running
+from hsu_worker.serving.tracebacks import without_ours
+from hsu_worker.wire.status import sendable_message
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +32,10 @@ log = logging.getLogger(__name__)
 LIFESPANS: Final = "hsu-lifespans"
 #: Seconds that leaving the lifespans may take in all, once the process is on its way out.
 LEAVE_TIMEOUT: Final = 10.0
+
+
+def nothing() -> None:
+    """Nobody has to know."""
 
 
 class _Run:
@@ -44,11 +50,21 @@ class _Run:
 
 
 class Lifecycle:
-    """The state of one worker; Start, Stop and Shutdown of Core are calls to it."""
+    """The state of one worker; Start, Stop and Shutdown of Core are calls to it.
 
-    def __init__(self, app: App, calls: Calls) -> None:
+    Args:
+        app: What has lifespans.
+
+        calls: Those that a stop waits for.
+
+        started: Called when the lifespans have been entered, or have failed: their code may have
+            set up the process's logging anew.
+    """
+
+    def __init__(self, app: App, calls: Calls, started: Callable[[], None] = nothing) -> None:
         self._app = app
         self._calls = calls
+        self._started = started
         self._loop = asyncio.get_running_loop()
         # Lifespans belong to no call, not even to Core.Start.
         self._context = copy_context()
@@ -60,6 +76,8 @@ class Lifecycle:
         """Why the last start failed; empty in every other state than FAILED."""
         self.failure: BaseException | None = None
         """What a lifespan raised; None in every other state than FAILED."""
+        self.leave_failure: BaseException | None = None
+        """What a lifespan raised when it was left, the last time that one did."""
 
     @property
     def state_name(self) -> str:
@@ -171,6 +189,7 @@ class Lifecycle:
         failure: BaseException | None = None
         try:
             async with self._app.lifespans():
+                self._started()
                 if not run.leave.is_set():
                     run.outcome = StartResponse(state=STATE_RUNNING, fraction=1.0)
                     self._set(STATE_RUNNING)
@@ -181,15 +200,19 @@ class Lifecycle:
             failure = error
         finally:
             self._run = None
+        self._started()
         started = run.outcome is not None and run.outcome.state == STATE_RUNNING
         if run.leave.is_set():
             if failure is not None and not isinstance(failure, asyncio.CancelledError):
-                log.error("a lifespan failed while it was left", exc_info=failure)
+                self.leave_failure = failure
+                log.error("a lifespan failed while it was left", exc_info=without_ours(failure))
             reason = "stopped before it had started"
         else:
             assert failure is not None
-            reason = traceback.format_exception_only(failure)[-1].strip()
-            log.error("%s failed: %s", "running" if started else "start", reason, exc_info=failure)
+            # With its notes. An exception's text may be anything, and has to go through a message.
+            reason = sendable_message("".join(traceback.format_exception_only(failure)).strip())
+            what = "running" if started else "start"
+            log.error("%s failed: %s", what, reason, exc_info=without_ours(failure))
             self._set(STATE_FAILED, reason, failure)
         if not started:
             run.outcome = StartResponse(state=STATE_FAILED, reason=reason)
@@ -198,7 +221,9 @@ class Lifecycle:
     def _report(self, run: _Run, fraction: float, text: str) -> None:
         # Called in the thread of a synchronous lifespan, too.
         def keep() -> None:
-            run.progress = StartResponse(state=STATE_STARTING, fraction=fraction, text=text)
+            run.progress = StartResponse(
+                state=STATE_STARTING, fraction=fraction, text=sendable_message(text)
+            )
             self._ring()
 
         self._loop.call_soon_threadsafe(keep)

@@ -6,11 +6,12 @@ import sys
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import BinaryIO, Final, TextIO
+from typing import Any, BinaryIO, Final, TextIO
 
 from hsu_worker.serving.logring import LogRing, RingHandler
 from hsu_worker.worker import blocked_loop
 
+_PACKAGE: Final = __name__.partition(".")[0]
 _FORMAT: Final = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
@@ -47,6 +48,10 @@ class Recording:
         for handler in self._handlers:
             if handler not in root.handlers:
                 root.addHandler(handler)
+        # `logging.config.dictConfig` silences every logger that it finds, unless told otherwise.
+        for name in root.manager.loggerDict:
+            if name.partition(".")[0] == _PACKAGE:
+                logging.getLogger(name).disabled = False
 
 
 @contextmanager
@@ -98,6 +103,10 @@ class _Tee(io.TextIOBase):
 
     def writable(self) -> bool:
         return True
+
+    def __getattr__(self, name: str) -> Any:
+        # Such as `reconfigure`, which not every stream has.
+        return getattr(self._stream, name)
 
     @property
     def buffer(self) -> BinaryIO:

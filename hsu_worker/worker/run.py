@@ -2,19 +2,18 @@
 
 import asyncio
 import faulthandler
-import importlib
 import os
 import sys
 import traceback
 from collections.abc import Coroutine
 from contextlib import nullcontext
-from types import TracebackType
 from typing import Any, Final, TypeVar
 
 from hsu_worker import loading
 from hsu_worker.app import App
 from hsu_worker.errors import HsuError, LaunchError
 from hsu_worker.serving.logring import LogRing
+from hsu_worker.serving.tracebacks import without_ours
 from hsu_worker.wire.launch import LaunchVariables
 from hsu_worker.worker.lifeline import Lifeline
 from hsu_worker.worker.recording import Recording, tee_output
@@ -25,9 +24,6 @@ T = TypeVar("T")
 #: Exit codes.
 OK: Final = 0
 NOT_STARTED: Final = 3
-
-#: Their frames tell a user nothing about an error in the user's own module.
-_OWN_FILES: Final = (__file__, loading.__file__, importlib.__file__)
 
 
 def run_launched(
@@ -56,7 +52,10 @@ def run_launched(
         return NOT_STARTED
     recording.install()
     ring.line_bytes = app.limits.log_line_bytes
-    run(live_launched(app, variables, ring, lifeline, claim_timeout=claim_timeout))
+    life = live_launched(
+        app, variables, ring, lifeline, claim_timeout=claim_timeout, started=recording.install
+    )
+    run(life)
     return OK
 
 
@@ -77,7 +76,7 @@ def run_serving(target: str, options: Serving, *, insecure_remote: bool = False)
             return NOT_STARTED
         recording.install()
         ring.line_bytes = app.limits.log_line_bytes
-        failure = run(live_serving(app, options, ring))
+        failure = run(live_serving(app, options, ring, started=recording.install))
     if failure:
         print(f"{target!r} could not start: {failure}", file=sys.stderr)
         return NOT_STARTED
@@ -112,17 +111,6 @@ def load_or_show(target: str) -> App | None:
     except HsuError:
         raise
     except Exception as error:
-        error = error.with_traceback(_users(error.__traceback__))
-        traceback.print_exception(error)
-        print(f"{target!r} could not be imported", file=sys.stderr)
+        traceback.print_exception(without_ours(error))
+        print(f"{target!r} could not be loaded", file=sys.stderr)
         return None
-
-
-def _users(frames: TracebackType | None) -> TracebackType | None:
-    """The frames from the first one of the user's own on."""
-    while frames is not None:
-        file = frames.tb_frame.f_code.co_filename
-        if not file.startswith("<frozen importlib") and file not in _OWN_FILES:
-            return frames
-        frames = frames.tb_next
-    return None

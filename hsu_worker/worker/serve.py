@@ -3,6 +3,7 @@
 import asyncio
 import os
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
@@ -15,6 +16,7 @@ from hsu_worker.wire.announce import Announcement
 from hsu_worker.wire.launch import LaunchVariables, own_master
 from hsu_worker.worker.answering import Answering, answering
 from hsu_worker.worker.core import DEFAULT_GRACE
+from hsu_worker.worker.lifecycle import nothing
 from hsu_worker.worker.lifeline import Lifeline
 from hsu_worker.worker.others import ThroughMaster
 from hsu_worker.worker.registration import stay_registered
@@ -61,8 +63,12 @@ async def live_launched(
     lifeline: Lifeline | None,
     *,
     claim_timeout: float = CLAIM_TIMEOUT,
+    started: Callable[[], None] = nothing,
 ) -> None:
-    """Live as a master's worker: say where, wait to be claimed, and do what Core is told."""
+    """Live as a master's worker: say where, wait to be claimed, and do what Core is told.
+
+    Calls `started` whenever code of the lifespans has run.
+    """
     async with answering(
         app,
         variables.address,
@@ -70,6 +76,7 @@ async def live_launched(
         token=variables.token,
         ring=ring,
         others=ThroughMaster(variables.unit, own_master(), app.client_interceptors),
+        started=started,
     ) as worker:
         with signals_lead_to(partial(worker.departure.ask, DEFAULT_GRACE)):
             if lifeline is not None:
@@ -84,8 +91,12 @@ async def live_launched(
             await shut_down(worker)
 
 
-async def live_serving(app: App, options: Serving, ring: LogRing) -> str:
+async def live_serving(
+    app: App, options: Serving, ring: LogRing, *, started: Callable[[], None] = nothing
+) -> str:
     """Live on its own: start at once, and serve until a signal or Core.Shutdown.
+
+    Calls `started` whenever code of the lifespans has run.
 
     Returns:
         Why the start failed; empty when it did not.
@@ -98,6 +109,7 @@ async def live_serving(app: App, options: Serving, ring: LogRing) -> str:
         token=options.token,
         ring=ring,
         others=ThroughMaster(options.unit, options.calls_go_to, app.client_interceptors),
+        started=started,
     ) as worker:
         with signals_lead_to(partial(worker.departure.ask, DEFAULT_GRACE)):
             failure = await _started(worker)

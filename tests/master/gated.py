@@ -127,7 +127,8 @@ async def gateway(
 ) -> AsyncGenerator[tuple[Loans, Address, Connection], None]:
     """A gateway that asks for the token `secret`; the connection to it sends `sent`."""
     loans = Loans(list(lent))
-    handler = Gateway(Router(Config.from_text(toml)), loans, partial(presents, token="secret"))
+    secret = partial(presents, token="secret")
+    handler = Gateway(Router(Config.from_text(toml)), loans, authorize=secret, owns=secret)
     with TemporaryDirectory() as folder:
         async with listening(
             Dispatcher(token="secret", limits=LIMITS), Address(path=f"{folder}/g"), handler

@@ -347,7 +347,7 @@ def test_unknown_keys_are_named_with_the_nearest_one(folder: Path) -> None:
     assert [
         "hsu.toml: unit: unknown key; did you mean 'units'?",
         "hsu.toml: units.x.idel: unknown key; did you mean 'idle'?",
-        "hsu.toml: master.zzz: unknown key; known: runtime_dir",
+        "hsu.toml: master.zzz: unknown key; known: runtime_dir, message_bytes",
     ] == mistakes(folder, text)
 
 

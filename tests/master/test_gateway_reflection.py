@@ -265,7 +265,7 @@ env = {{PYTHONPATH = "{ROOT}"}}
             Dispatcher(token="secret", limits=LIMITS),
             Address(path=f"{tmp_path}/g"),
             reflection.handler(),
-            Gateway(router, lender, authorize),
+            Gateway(router, lender, authorize=authorize, owns=authorize),
         ):
             answer = await buf(
                 '--data={"text": "hello", "at": "1970-01-01T00:00:07Z"}',

@@ -48,21 +48,21 @@ REFUSALS = {
         Arrive(9),
         ResourceExhausted,
         "unit 'u': 2 callers wait for it already; try again later, or raise its `queue`",
-        [1.0],
+        ["QUEUE_FULL", 1.0],
     ),
     "queue full, at a drain": (
         replace(DRAINING, waiters=(1, 2)),
         Arrive(9),
         ResourceExhausted,
         "unit 'u': 2 callers wait for it already; try again later, or raise its `queue`",
-        [1.0],
+        ["QUEUE_FULL", 1.0],
     ),
     "queue full, all slots taken": (
         replace(FULL, waiters=(1, 2)),
         Arrive(9),
         ResourceExhausted,
         "unit 'u': 2 callers wait for it already; try again later, or raise its `queue`",
-        [1.0],
+        ["QUEUE_FULL", 1.0],
     ),
     "all slots taken, perhaps by who waits for this": (
         FULL,
@@ -89,14 +89,14 @@ REFUSALS = {
         Arrive(9),
         Unavailable,
         "unit 'u' is held: somebody stopped it; `hsu-worker start u`",
-        [],
+        ["HELD"],
     ),
     "held, still draining": (
         replace(DRAINING, held=True),
         Arrive(9),
         Unavailable,
         "unit 'u' is held: somebody stopped it; `hsu-worker start u`",
-        [],
+        ["HELD"],
     ),
     "no start wanted": (
         ABSENT,
@@ -124,7 +124,7 @@ REFUSALS = {
         Arrive(9),
         Unavailable,
         "unit 'u': it failed 2 times within 60 s; the next try is in 12.5 s; the last: exit code 1",
-        [12.5],
+        ["FAULTED", 12.5],
     ),
     "breaker open again": (
         replace(ABSENT, trouble=OPEN),
@@ -134,7 +134,7 @@ REFUSALS = {
             "unit 'u': it failed again when it was tried; the next try is in 12.5 s; "
             "the last: exit code 1"
         ),
-        [12.5],
+        ["FAULTED", 12.5],
     ),
     'restart = "never"': (
         replace(ABSENT, trouble=replace(OPEN, retry_at=inf)),
@@ -144,14 +144,14 @@ REFUSALS = {
             "unit 'u': it failed, and has restart = \"never\"; start it with `hsu-worker start u`; "
             "it failed with: exit code 1"
         ),
-        [],
+        ["FAULTED"],
     ),
     "master leaving": (
         replace(ABSENT, closed=True),
         Arrive(9),
         Unavailable,
         "unit 'u': the master is leaving",
-        [],
+        ["MASTER_LEAVING"],
     ),
 }
 

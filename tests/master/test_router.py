@@ -2,6 +2,7 @@ import pytest
 
 from hsu_worker.errors import Dispatch, Unimplemented
 from hsu_worker.master.config import Config
+from hsu_worker.master.nearest import offered
 from hsu_worker.master.router import Router
 
 A = "hsu.a.v1.InterfaceA"
@@ -56,7 +57,7 @@ def test_core_without_a_unit_is_told_to_name_one() -> None:
 def test_an_interface_that_nobody_implements() -> None:
     expected = f"no unit implements hsu.x.X; configured: {A} (a2), {B} (a2)"
     assert expected == refusal("hsu.x.X", None)
-    assert "no unit implements hsu.x.X; configured: nothing" == refusal("hsu.x.X", None, "")
+    assert "no unit implements hsu.x.X; configured: none" == refusal("hsu.x.X", None, "")
 
 
 def test_a_unit_that_is_not_configured() -> None:
@@ -70,3 +71,14 @@ def test_a_unit_that_does_not_implement_the_interface() -> None:
 
 def test_the_interfaces_are_listed_once() -> None:
     assert (A, B) == router().interfaces
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("unit-12x", "did you mean 'unit-12'?"),
+        ("other", "configured: " + ", ".join(f"unit-{n}" for n in range(10)) + " and 990 more"),
+    ],
+)
+def test_of_many_units_the_nearest_is_named(name: str, told: str) -> None:
+    assert told == offered(name, [f"unit-{number}" for number in range(1000)])

@@ -1,3 +1,5 @@
+import asyncio
+
 import grpc.aio
 import pytest
 
@@ -155,3 +157,13 @@ async def test_calls_that_a_handler_makes_carry_its_id_on() -> None:
             ids = (await outer.client(Kinds).unary(Ask())).text.split()
 
     assert len(set(ids)) == 1
+
+
+@pytest.mark.parametrize("method", CALLS)
+async def test_a_stranger_is_refused_before_anything_of_a_body_is_received(method: str) -> None:
+    """grpc would take a message of any size into memory before it asks a handler."""
+    path = Kinds.methods[method].path
+    async with served(AsyncKinds(), token="right") as server, asyncio.timeout(10):
+        call = raw(server.connection, "stream_stream", path)()
+        # Nothing is sent, and the requests don't end.
+        assert await call.code() is grpc.StatusCode.UNAUTHENTICATED

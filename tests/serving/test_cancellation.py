@@ -325,3 +325,23 @@ async def test_a_stream_that_is_cut_off_while_it_writes_its_first_answer_ends() 
         with pytest.raises(Exception, match="UNAVAILABLE: time is up"):
             await anext(stream)
         await none_in_flight(server)
+
+
+async def test_a_caller_who_leaves_while_an_answer_waits_for_him_is_no_error(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Fat(AsyncKinds):
+        async def server_stream(self, request: Ask) -> AsyncIterator[Answer]:
+            while True:
+                yield Answer(payload=bytes(1 << 20))
+
+    async with served(Fat()) as server:
+        for _ in range(5):
+            stream = server.client.server_stream(Ask())
+            await anext(stream)
+            # Flow control stops the handler within a write.
+            await asyncio.sleep(0.05)
+            await stream.aclose()
+        await none_in_flight(server)
+
+    assert [] == caplog.records

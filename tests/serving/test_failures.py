@@ -189,3 +189,24 @@ async def test_a_malformed_request_in_a_stream_ends_the_call() -> None:
             await call(iter([Ask(text="a").SerializeToString(), b"\xff\xff"]))
 
     assert raised.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def test_a_handler_that_raises_what_closes_generators_answers_all_the_same() -> None:
+    async with asyncio.timeout(10):
+        error = await error_of(GeneratorExit())
+
+    assert isinstance(error, Internal)
+
+
+async def test_a_traceback_in_the_log_begins_in_the_handler(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with running(Raising(ZeroDivisionError())) as worker:
+        for method in ("unary", "client_stream", "server_stream", "bidi"):
+            with pytest.raises(Internal):
+                await call_each(worker.client(Kinds), method)
+
+    frames = [record.exc_info[2] for record in caplog.records if record.exc_info]
+    assert ["unary", "client_stream", "server_stream", "bidi"] == [
+        each.tb_frame.f_code.co_name for each in frames if each
+    ]

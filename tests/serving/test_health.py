@@ -141,3 +141,22 @@ async def test_shutting_down_ends_every_watch_with_ok(tmp_path: Any) -> None:
 async def _rest(watch: Any) -> AsyncGenerator[Any, None]:
     while (answer := await watch.read()) is not grpc.aio.EOF:
         yield answer
+
+
+@pytest.mark.parametrize("method", ["Check", "Watch", "List"])
+async def test_what_is_no_request_is_refused(
+    tmp_path: Any, method: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with (
+        stopped(tmp_path) as (worker, _),
+        grpc.aio.insecure_channel(worker.address.target) as channel,
+    ):
+        ask: Any = channel.unary_unary(f"/grpc.health.v1.Health/{method}")
+        with pytest.raises(grpc.aio.AioRpcError) as raised:
+            await ask(b"\xff\xff")
+
+    assert raised.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert raised.value.details() == (
+        f"the request of /grpc.health.v1.Health/{method} is no grpc.health.v1.HealthCheckRequest"
+    )
+    assert [] == caplog.records

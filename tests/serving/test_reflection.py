@@ -106,3 +106,23 @@ async def test_buf_curl_finds_its_way_by_reflection(tmp_path: Path) -> None:
     assert "hsu.test.v1.Kinds/Bidi" in methods
     assert "hsu.core.v1.Core/Ping" in methods
     assert json.loads(answer) == {"text": "hello"}
+
+
+async def test_what_is_no_request_is_refused(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    address = Address(path=str(tmp_path / "s"))
+    async with answering(
+        App(AsyncKinds()), address, instance="1" * 32, token="secret", ring=LogRing()
+    ):
+        connection = Connection.open(address, token="secret")
+        channel: Any = connection.channel
+        call = channel.stream_stream(
+            "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+        )(iter([b"\xff\xff"]), metadata=connection.metadata)
+        with pytest.raises(grpc.aio.AioRpcError) as raised:
+            await call.read()
+        await connection.close()
+
+    assert raised.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert [] == caplog.records

@@ -85,3 +85,20 @@ def test_what_still_runs_is_cancelled_at_the_end() -> None:
         portal.wait(begin())
 
     assert cancelled == [True]
+
+
+def test_an_iteration_that_is_left_half_way_is_closed_with_the_portal() -> None:
+    closed = []
+
+    async def numbers() -> AsyncGenerator[int, None]:
+        try:
+            yield 1
+            yield 2
+        finally:
+            closed.append(True)
+
+    with Portal() as portal:
+        iteration = portal.iterate(numbers())
+        assert next(iteration) == 1
+    assert closed == [True]
+    iteration.close()

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 
 from hsu_worker import Limits
@@ -15,9 +17,10 @@ def test_the_defaults_are_those_of_the_contract() -> None:
 
 
 @pytest.mark.parametrize("name", Limits.__dataclass_fields__)
-@pytest.mark.parametrize("value", [0, -1])
-def test_a_limit_is_at_least_one(name: str, value: int) -> None:
+@pytest.mark.parametrize("value", [0, -1, 1 << 31, 1.5, True, "4MiB"])
+def test_a_limit_is_a_number_that_grpc_can_take(name: str, value: Any) -> None:
     assert 1 == getattr(Limits(**{name: 1}), name)
-    with pytest.raises(ValueError, match="must be at least 1") as caught:
+    with pytest.raises(ValueError, match="must be a whole number") as caught:
         Limits(**{name: value})
-    assert f"Limits({name}={value}): must be at least 1" == str(caught.value)
+    expected = f"Limits({name}={value!r}): must be a whole number, 1 to 2147483647"
+    assert expected == str(caught.value)

@@ -156,9 +156,11 @@ async def test_a_last_try_that_reached_nobody_does_not_undo_the_first() -> None:
     method = next(iter(InterfaceA.methods.values()))
     assert method.idempotent
     tries = Tries(method)
-    tries.failed(Unavailable("broken", dispatched=Dispatch.UNKNOWN), again=True)
+    lent = Connection(grpc.aio.insecure_channel("unix:/nowhere"))
+    tries.failed(Unavailable("broken", dispatched=Dispatch.UNKNOWN), lent)
     with pytest.raises(Unavailable) as caught:
-        tries.failed(Unavailable("nobody", dispatched=Dispatch.NO), again=False)
+        tries.failed(Unavailable("nobody", dispatched=Dispatch.NO), None)
+    await lent.close()
     assert Dispatch.UNKNOWN is caught.value.dispatched
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from hsu_worker import App, Limits, PermissionDenied
-from hsu_worker.errors import AppError
 from hsu_worker.gen.hsu_core import (
     STATE_RUNNING,
     STATE_STOPPED,
@@ -159,16 +158,3 @@ async def test_shutdown_answers_with_the_grace_it_keeps_once_it_drains(tmp_path:
     assert first.grace.ToTimedelta().total_seconds() == 5
     # Who asks later can only shorten it.
     assert longer.grace.ToTimedelta().total_seconds() <= 5
-
-
-async def test_an_app_that_serves_core_itself_is_refused(tmp_path: Path) -> None:
-    class Impostor:
-        pass
-
-    app = App(AsyncKinds())
-    app.services = {Core: Impostor()}
-    with pytest.raises(AppError) as raised:
-        async with stopped(Address(path=str(tmp_path / "s")), app=app):
-            pass
-
-    assert str(raised.value) == "hsu.core.v1.Core is served by every worker; take it out of the App"

@@ -602,7 +602,7 @@ async def test_an_error_in_the_users_module_keeps_its_own_traceback(tmp_path: Pa
         f'  File "{tmp_path}/mysvc.py", line 7, in <module>\n'
         "    import no_such_package\n"
         "ModuleNotFoundError: No module named 'no_such_package'\n"
-        "'mysvc:Service' could not be imported\n"
+        "'mysvc:Service' could not be loaded\n"
     )
 
 

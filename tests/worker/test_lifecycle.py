@@ -145,6 +145,64 @@ async def test_a_lifespan_that_raises_fails_the_start_with_its_reason(
     assert "raise failure" in caplog.text
 
 
+class Nameless(AsyncKinds):
+    """Its lifespan says what UTF-8 can't hold, as the name of an odd file may be."""
+
+    def __init__(self, failure: BaseException) -> None:
+        self.failure = failure
+        self.told = asyncio.Event()
+
+    @lifespan
+    async def loaded(self) -> AsyncIterator[None]:
+        report_progress(0.5, "reading \udcff")
+        await self.told.wait()
+        fail(self.failure)
+        yield
+
+    async def start(self) -> list[StartResponse]:
+        """Start it; it fails once it was seen how far it is."""
+        steps = []
+        async with asyncio.timeout(10):
+            async for step in lifecycle_of(self).start():
+                steps.append(step)
+                if step.text:
+                    self.told.set()
+        return steps
+
+
+async def test_a_reason_that_is_no_text_fails_the_start_all_the_same() -> None:
+    steps = await Nameless(RuntimeError("no model at \udcff")).start()
+
+    assert steps[-2].text == "reading ?"
+    assert (steps[-1].state, steps[-1].reason) == (STATE_FAILED, "RuntimeError: no model at ?")
+
+
+async def test_a_long_reason_is_cut_to_what_every_client_takes() -> None:
+    last = (await Nameless(RuntimeError("x" * (5 << 20))).start())[-1]
+
+    assert last.reason.startswith("RuntimeError: xxx")
+    assert last.reason.endswith("x...")
+    assert len(last.reason) < 3000
+
+
+async def test_a_reason_comes_with_its_notes() -> None:
+    failure = RuntimeError("the true reason")
+    failure.add_note("and a note")
+    last = (await Nameless(failure).start())[-1]
+
+    assert last.reason == "RuntimeError: the true reason\nand a note"
+
+
+async def test_a_traceback_begins_in_the_lifespan(caplog: pytest.LogCaptureFixture) -> None:
+    await Nameless(RuntimeError("no model")).start()
+
+    [record] = [record for record in caplog.records if record.exc_info]
+    assert record.exc_info is not None
+    _, _, frames = record.exc_info
+    assert frames is not None
+    assert frames.tb_frame.f_code.co_name == "loaded"
+
+
 async def test_a_failed_start_leaves_what_it_had_entered_and_can_be_tried_again() -> None:
     seen: list[str] = []
 

@@ -1,4 +1,6 @@
+import io
 import logging
+import logging.config
 import sys
 from collections.abc import Generator
 
@@ -15,6 +17,8 @@ def root_logger() -> Generator[logging.Logger, None, None]:
     yield root
     root.handlers[:] = handlers
     root.setLevel(level)
+    for name in root.manager.loggerDict:
+        logging.getLogger(name).disabled = False
 
 
 def lines(ring: LogRing) -> list[tuple[str, int, str]]:
@@ -105,3 +109,26 @@ def test_a_configuration_of_the_users_own_does_not_lose_the_ring() -> None:
     logging.getLogger("mine").debug("kept")
 
     assert lines(ring) == [("mine", 10, "kept")]
+
+
+def test_a_configuration_that_silences_what_is_there_does_not_silence_us() -> None:
+    ring = LogRing()
+    recording = Recording(ring, launched=True)
+    own = logging.getLogger("hsu_worker.serving.failures")
+    logging.config.dictConfig({"version": 1, "root": {"level": "INFO", "handlers": []}})
+    assert own.disabled
+    recording.install()
+    own.error("kept")
+
+    assert lines(ring) == [("hsu_worker.serving.failures", 40, "kept")]
+
+
+def test_the_streams_can_be_set_up_anew() -> None:
+    ring = LogRing()
+    stream = io.TextIOWrapper(io.BytesIO())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "stdout", stream)
+        with tee_output(ring):
+            sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+
+    assert stream.line_buffering

@@ -96,7 +96,7 @@ class Wish:
 class Gateway(grpc.GenericRpcHandler):
     """Passes every call of a unit's interface on, as bytes.
 
-        gateway = Gateway(router, lender, authorize=tokens.may_call)
+        gateway = Gateway(router, lender, authorize=tokens.may_call, owns=tokens.owns)
         async with listening(dispatcher, address, gateway): ...
 
     Args:
@@ -105,12 +105,22 @@ class Gateway(grpc.GenericRpcHandler):
         lender: Lends it.
 
         authorize: Whether the metadata of a call lets it in.
+
+        owns: Whether it may also look at workers, by Core: their logs are nobody else's business.
     """
 
-    def __init__(self, router: Router, lender: Lender, authorize: Callable[[Any], bool]) -> None:
+    def __init__(
+        self,
+        router: Router,
+        lender: Lender,
+        *,
+        authorize: Callable[[Any], bool],
+        owns: Callable[[Any], bool],
+    ) -> None:
         self._router = router
         self._lender = lender
         self._authorize = authorize
+        self._owns = owns
 
     def service(
         self, handler_call_details: grpc.HandlerCallDetails
@@ -137,6 +147,12 @@ class Gateway(grpc.GenericRpcHandler):
             raise stranger()
         wish = Wish.read(metadata)
         unit = self._router.unit_for(interface, wish.unit)
+        if interface == CORE and not self._owns(metadata):
+            raise PermissionDenied(
+                f"{CORE} of a unit needs the master's own token; the token of a worker is for calls "
+                "of other interfaces",
+                dispatched=Dispatch.NO,
+            )
         if interface == CORE and method in _OWNERS:
             raise PermissionDenied(
                 f"{CORE}/{method} belongs to the master: write `hsu-worker {_OWNERS[method]} "

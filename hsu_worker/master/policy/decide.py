@@ -206,19 +206,14 @@ def _arrive(state: State, event: Arrive, now: float) -> Decision:
     ):
         leased = evolve(current, leases=current.leases + 1)
         return evolve(state, current=leased), (Grant((event.waiter,), current.number),)
-    refusal: RpcError | None = None
-    if state.closed:
-        refusal = refusals.leaving(state)
-    elif state.held:
-        refusal = refusals.held(state)
-    elif current is None and state.trouble.open and state.trouble.blocks(now):
-        refusal = refusals.faulted(state, now)
-    elif not event.start and (current is None or current.phase is not Phase.READY):
-        refusal = refusals.not_running(state)
-    elif event.cycle and places.is_full(state):
-        refusal = refusals.cycle(state, event.cycle)
-    elif len(state.waiters) >= state.rules.queue:
-        refusal = refusals.full(state)
+    refusal = refusals.standing(state, now)
+    if refusal is None:
+        if not event.start and (current is None or current.phase is not Phase.READY):
+            refusal = refusals.not_running(state)
+        elif event.cycle and places.is_full(state):
+            refusal = refusals.cycle(state, event.cycle)
+        elif len(state.waiters) >= state.rules.queue:
+            refusal = refusals.full(state)
     if refusal is not None:
         return state, (Refuse((event.waiter,), refusal),)
     cause = state.cause if state.waiters or state.wanted else ("call", event.what)
@@ -340,6 +335,8 @@ def _gone(state: State, number: int) -> Decision:
 
 def _stop_asked(state: State, now: float, hold: bool) -> Decision:
     effects: list[Effect] = []
+    if hold and not state.held:
+        effects.append(Tell("held", state.last, "asked", "somebody asked for it"))
     trouble = state.trouble
     if trouble.retry_at != inf:
         trouble = replace(trouble, retry_at=None, open=False)

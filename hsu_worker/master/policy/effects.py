@@ -70,7 +70,7 @@ class SwapEnded:
 class Tell:
     """Something happened that is neither a start nor a stop."""
 
-    kind: Literal["backoff", "faulted", "swapped", "swap failed"]
+    kind: Literal["backoff", "faulted", "held", "swapped", "swap failed"]
     generation: int
     trigger: str
     why: str

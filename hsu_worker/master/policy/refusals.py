@@ -2,7 +2,16 @@
 
 from math import inf
 
-from hsu_worker.errors import Dispatch, FailedPrecondition, ResourceExhausted, Unavailable
+from google.protobuf.message import Message
+
+from hsu_worker.errors import (
+    DeadlineExceeded,
+    Dispatch,
+    FailedPrecondition,
+    ResourceExhausted,
+    RpcError,
+    Unavailable,
+)
 from hsu_worker.master.policy.state import State
 from hsu_worker.master.policy.trouble import Rules, Trouble
 from hsu_worker.wire.chain import waits_for_itself
@@ -12,32 +21,62 @@ from hsu_worker.wire.status import error_info, retry_info
 _QUEUE_PAUSE = 1.0
 
 
+def standing(state: State, now: float) -> RpcError | None:
+    """What every caller is told as the unit stands; None: a call could be served."""
+    if state.closed:
+        return leaving(state)
+    if state.held:
+        return held(state)
+    if state.current is None and state.trouble.open and state.trouble.blocks(now):
+        return faulted(state, now)
+    return None
+
+
+def may_differ(before: State, after: State) -> bool:
+    """Whether `standing` may have changed with an event; an event of a call costs next to nothing."""
+    return (
+        after.trouble is not before.trouble
+        or after.held != before.held
+        or after.closed != before.closed
+        or (after.current is None) != (before.current is None)
+    )
+
+
 def leaving(state: State) -> Unavailable:
-    return _unavailable(f"unit {state.rules.unit!r}: the master is leaving")
+    return _unavailable(state, "MASTER_LEAVING", ": the master is leaving")
 
 
 def stopped(state: State) -> Unavailable:
-    return _unavailable(f"unit {state.rules.unit!r} was stopped while the call waited for it")
+    return _unavailable(state, "STOPPED", " was stopped while the call waited for it")
 
 
 def held(state: State) -> Unavailable:
-    unit = state.rules.unit
-    return _unavailable(f"unit {unit!r} is held: somebody stopped it; `hsu-worker start {unit}`")
+    cure = f"`hsu-worker start {state.rules.unit}`"
+    return _unavailable(state, "HELD", f" is held: somebody stopped it; {cure}")
 
 
 def not_running(state: State) -> Unavailable:
-    return Unavailable(
-        f"unit {state.rules.unit!r} is {state.phase}, and the call asked not to wait for a start",
-        details=[error_info("NOT_RUNNING")],
-        dispatched=Dispatch.NO,
-    )
+    text = f" is {state.phase}, and the call asked not to wait for a start"
+    return _unavailable(state, "NOT_RUNNING", text)
 
 
 def full(state: State) -> ResourceExhausted:
     return ResourceExhausted(
         f"unit {state.rules.unit!r}: {state.rules.queue} callers wait for it already; "
         "try again later, or raise its `queue`",
-        details=[retry_info(_QUEUE_PAUSE)],
+        details=[error_info("QUEUE_FULL", unit=state.rules.unit), retry_info(_QUEUE_PAUSE)],
+        dispatched=Dispatch.NO,
+    )
+
+
+def late(state: State, detail: str, *, limited: bool) -> RpcError:
+    """The answer when the time runs out: the caller's own if it is limited, else what a start has."""
+    reason = state.trouble.reason
+    last = f"; it failed before: {reason}" if reason else f": {detail}" if detail else ""
+    kind = DeadlineExceeded if limited else Unavailable
+    return kind(
+        f"unit {state.rules.unit!r}: the time ran out while waiting for it ({state.phase}){last}",
+        details=[error_info("NOT_READY", unit=state.rules.unit)],
         dispatched=Dispatch.NO,
     )
 
@@ -51,17 +90,14 @@ def cycle(state: State, way: str) -> FailedPrecondition:
 def faulted(state: State, now: float) -> Unavailable:
     trouble = state.trouble
     assert trouble.retry_at is not None
-    unit = state.rules.unit
-    message = f"unit {unit!r}: {breaker(state.rules, trouble, now)}; "
+    message = f": {breaker(state.rules, trouble, now)}; "
     if trouble.retry_at == inf:
-        message += f"start it with `hsu-worker start {unit}`; it failed with: {trouble.reason}"
-        return _unavailable(message)
+        cure = f"start it with `hsu-worker start {state.rules.unit}`"
+        message += f"{cure}; it failed with: {trouble.reason}"
+        return _unavailable(state, "FAULTED", message)
     left = trouble.retry_at - now
-    return Unavailable(
-        f"{message}the next try is in {left:.1f} s; the last: {trouble.reason}",
-        details=[retry_info(left)],
-        dispatched=Dispatch.NO,
-    )
+    message += f"the next try is in {left:.1f} s; the last: {trouble.reason}"
+    return _unavailable(state, "FAULTED", message, retry_info(left))
 
 
 def breaker(rules: Rules, trouble: Trouble, now: float) -> str:
@@ -74,5 +110,10 @@ def breaker(rules: Rules, trouble: Trouble, now: float) -> str:
     return "it failed again when it was tried"
 
 
-def _unavailable(message: str) -> Unavailable:
-    return Unavailable(message, dispatched=Dispatch.NO)
+def _unavailable(state: State, reason: str, text: str, *more: Message) -> Unavailable:
+    unit = state.rules.unit
+    return Unavailable(
+        f"unit {unit!r}{text}",
+        details=[error_info(reason, unit=unit), *more],
+        dispatched=Dispatch.NO,
+    )

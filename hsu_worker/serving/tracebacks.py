@@ -1,0 +1,27 @@
+"""Tracebacks as the author of a service wants them: from the first frame of his own on."""
+
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import Final
+
+_OURS: Final = f"{Path(__file__).parent.parent}{os.sep}"
+_STANDARD: Final = f"{Path(os.__file__).parent}{os.sep}"
+_INSTALLED: Final = f"{os.sep}site-packages{os.sep}"
+
+
+def without_ours(error: BaseException) -> BaseException:
+    """The error, its traceback without the frames of the framework that lead to the author's code.
+
+    One that has no frame of his keeps them all.
+    """
+    frames: TracebackType | None = error.__traceback__
+    while frames is not None and _leads_there(frames.tb_frame.f_code.co_filename):
+        frames = frames.tb_next
+    return error if frames is None else error.with_traceback(frames)
+
+
+def _leads_there(file: str) -> bool:
+    return file.startswith(("<frozen ", _OURS)) or (
+        file.startswith(_STANDARD) and _INSTALLED not in file
+    )
