@@ -2,7 +2,9 @@
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any, Final, TypeAlias
+from weakref import WeakSet
 
 import grpc
 import grpc.aio
@@ -60,7 +62,15 @@ def behind(connection: Connection, interceptors: Sequence[ClientInterceptor]) ->
             options=connection.options,
             interceptors=_adapted(interceptors, connection.metadata),
         )
-        connection.further[key] = Connection(channel, target=connection.target, is_intercepted=True)
+        connection.further[key] = replace(
+            connection,
+            channel=channel,
+            # Its last interceptors add them.
+            metadata=(),
+            streams=WeakSet(),
+            further={},
+            is_intercepted=True,
+        )
     return connection.further[key]
 
 

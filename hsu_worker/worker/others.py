@@ -43,13 +43,14 @@ class ThroughMaster(Others):
             )
         if self._connection is None:
             address, token = self._master
-            self._connection = Connection.open(
+            connection = Connection.open(
                 address,
                 token=token,
                 # What is too large, the gateway refuses.
                 message_bytes=-1,
                 keepalive=not address.is_unix,
             )
+            self._connection = replace(connection, retries=True)
         lent = behind(self._connection, self._interceptors)
         return replace(lent, metadata=(*lent.metadata, (UNIT, unit))) if unit else lent
 
