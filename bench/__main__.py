@@ -32,6 +32,8 @@ def main(names: tuple[str, ...], full: bool, out: Path | None) -> None:
     if out is not None:
         found = {"date": strftime("%Y-%m-%d"), "machine": machine(), "rows": rows}
         out.write_text(json.dumps(found, indent=1) + "\n")
+    if lost := sum(row["counts"].get("calls lost", 0) for row in rows):
+        sys.exit(f"{lost} calls were lost")
 
 
 main()

@@ -91,7 +91,7 @@ async def gateway(full: bool) -> list[Row]:
 
 async def swaps(full: bool) -> list[Row]:
     """Swaps under 64 callers: calls lost."""
-    count = 200 if full else 20
+    count = 200
     row = Row(name=f"{count} swaps under 64 callers", unit="s per swap")
     calls = lost = 0
     async with master(unit("u")) as it:
@@ -167,7 +167,7 @@ async def scale(full: bool) -> list[Row]:
                     # Later rounds take what the first one gave back.
                     memory.add("resident, grown by", (_resident() - before) / (1 << 20))
     idle = Row(name="CPU while 100 units idle", unit="% of a core")
-    count, seconds = (100, 60.0) if full else (10, 5.0)
+    count, seconds = 100, 60.0 if full else 10.0
     idle.name = f"CPU while {count} units idle"
     toml = "".join(unit(f"u{number}") for number in range(count))
     toml += '[routes]\n"hsu.test.v1.Kinds" = "u0"\n'

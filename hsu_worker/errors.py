@@ -6,7 +6,7 @@ raised again in the client as the same class, with the same message and details.
 
 from collections.abc import Sequence
 from enum import IntEnum, StrEnum
-from typing import ClassVar, Self
+from typing import ClassVar
 
 from google.protobuf.message import Message
 
@@ -79,10 +79,6 @@ class RpcError(HsuError):
         self.message = message
         self.details = tuple(details)
         self.dispatched = dispatched
-
-    def copy(self) -> Self:
-        """The same error once more: one that many callers raise would collect all their frames."""
-        return type(self)(self.message, details=self.details, dispatched=self.dispatched)
 
     def __str__(self) -> str:
         return f"{self.code.name}: {self.message}" if self.message else self.code.name
@@ -235,11 +231,5 @@ class HandshakeError(HsuError):
 class StartError(Unavailable):
     """A unit could not be started. The message holds the reason and the last lines of output."""
 
-    def __init__(
-        self,
-        message: str,
-        *,
-        details: Sequence[Message] = (),
-        dispatched: Dispatch = Dispatch.NO,
-    ) -> None:
-        super().__init__(message, details=details, dispatched=dispatched)
+    def __init__(self, message: str, *, details: Sequence[Message] = ()) -> None:
+        super().__init__(message, details=details, dispatched=Dispatch.NO)

@@ -82,7 +82,7 @@ class PingRequest(_message.Message):
 
 class PingResponse(_message.Message):
     """The payload, and how busy the worker is."""
-    __slots__ = ("payload", "instance", "state", "uptime", "busy", "calls_in_flight", "oldest_call_age", "most_overdue")
+    __slots__ = ("payload", "instance", "state", "uptime", "busy", "calls_in_flight", "oldest_call_age", "most_overdue", "oldest_unbounded_call_age")
     PAYLOAD_FIELD_NUMBER: _ClassVar[_builtins.int]
     INSTANCE_FIELD_NUMBER: _ClassVar[_builtins.int]
     STATE_FIELD_NUMBER: _ClassVar[_builtins.int]
@@ -91,6 +91,7 @@ class PingResponse(_message.Message):
     CALLS_IN_FLIGHT_FIELD_NUMBER: _ClassVar[_builtins.int]
     OLDEST_CALL_AGE_FIELD_NUMBER: _ClassVar[_builtins.int]
     MOST_OVERDUE_FIELD_NUMBER: _ClassVar[_builtins.int]
+    OLDEST_UNBOUNDED_CALL_AGE_FIELD_NUMBER: _ClassVar[_builtins.int]
     payload: _builtins.bytes
     """The request's bytes."""
     instance: _builtins.str
@@ -107,7 +108,9 @@ class PingResponse(_message.Message):
     """How long the oldest of them has run."""
     most_overdue: _duration_pb2.Duration
     """By how long the worst of them has outlived its own deadline or cancellation; 0 when none has."""
-    def __init__(self, payload: _Optional[_builtins.bytes] = ..., instance: _Optional[_builtins.str] = ..., state: _Optional[_Union[State, _builtins.str]] = ..., uptime: _Optional[_Union[_datetime.timedelta, _duration_pb2.Duration, _Mapping[_builtins.str, _typing.Any]]] = ..., busy: _builtins.bool = ..., calls_in_flight: _Optional[_builtins.int] = ..., oldest_call_age: _Optional[_Union[_datetime.timedelta, _duration_pb2.Duration, _Mapping[_builtins.str, _typing.Any]]] = ..., most_overdue: _Optional[_Union[_datetime.timedelta, _duration_pb2.Duration, _Mapping[_builtins.str, _typing.Any]]] = ...) -> None: ...
+    oldest_unbounded_call_age: _duration_pb2.Duration
+    """How long the oldest of those that have no deadline has run; 0 when there is none."""
+    def __init__(self, payload: _Optional[_builtins.bytes] = ..., instance: _Optional[_builtins.str] = ..., state: _Optional[_Union[State, _builtins.str]] = ..., uptime: _Optional[_Union[_datetime.timedelta, _duration_pb2.Duration, _Mapping[_builtins.str, _typing.Any]]] = ..., busy: _builtins.bool = ..., calls_in_flight: _Optional[_builtins.int] = ..., oldest_call_age: _Optional[_Union[_datetime.timedelta, _duration_pb2.Duration, _Mapping[_builtins.str, _typing.Any]]] = ..., most_overdue: _Optional[_Union[_datetime.timedelta, _duration_pb2.Duration, _Mapping[_builtins.str, _typing.Any]]] = ..., oldest_unbounded_call_age: _Optional[_Union[_datetime.timedelta, _duration_pb2.Duration, _Mapping[_builtins.str, _typing.Any]]] = ...) -> None: ...
 
 class HandshakeRequest(_message.Message):
     """Who asks."""

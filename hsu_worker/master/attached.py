@@ -101,7 +101,7 @@ class Attached(Worker):
                 "mode 0600, and name that in `token_file`"
             ) from error
 
-    async def stop(self, *, force: bool = False) -> Ending:
+    async def stop(self, *, force: bool = False, leaving: bool = False) -> Ending:
         """Let it go; the process stays."""
         await cancel(self._follower)
         if self.connection is not None:
@@ -116,11 +116,11 @@ class Attached(Worker):
         if self._left is not None:
             await asyncio.shield(self._left)
             self._leaves = True
-            return Ending(text="its registration ended", clean=True)
+            return Ending(text="its registration ended", clean=True, finishes=True)
         assert self.connection is not None
         await _until_dead(self.connection)
         self._leaves = True
-        return Ending(text="the connection to it ended", clean=True)
+        return Ending(text="the connection to it ended", clean=True, finishes=True)
 
 
 async def _until_dead(connection: Connection) -> None:

@@ -109,11 +109,12 @@ def check_compatible(
         raise HandshakeError(f"unit {unit!r}, interface {interface.name}: " + "; ".join(problems))
 
 
-def check_replaces(old: HandshakeResponse | None, new: HandshakeResponse) -> None:
+def check_replaces(old: HandshakeResponse | None, new: HandshakeResponse, *, strict: bool) -> None:
     """Whether a worker can take another one's place: it offers each method that the other has.
 
     Raises:
-        HandshakeError: It can't; the message lists what it lacks.
+        HandshakeError: It can't; the message lists what it lacks. With `strict`, unequal
+            fingerprints are enough; without it they are a warning.
     """
     offered = {
         (info.name, method.name): _shape(method)
@@ -129,6 +130,15 @@ def check_replaces(old: HandshakeResponse | None, new: HandshakeResponse) -> Non
                 problems.append(f"{path} is missing")
             elif shape != _shape(method):
                 problems.append(f"{path} is {shape}, it was {_shape(method)}")
+    fingerprints = {info.name: info.fingerprint for info in new.interfaces}
+    for info in old.interfaces if old is not None and not problems else ():
+        other = fingerprints[info.name]
+        if info.fingerprint and other and info.fingerprint != other:
+            text = f"the fingerprints of {info.name} differ: one side has other methods or fields"
+            if strict:
+                problems.append(text)
+            else:
+                log.warning("the one that takes the place of the old one: %s", text)
     if problems:
         raise HandshakeError("it can't take the place of the old one: " + "; ".join(problems))
 

@@ -52,6 +52,9 @@ class Instance:
         self.began = self._loop.time()
         self._starting: asyncio.Task[None] | None = None
         self._watching: set[asyncio.Task[None]] = set()
+        self._missed = False
+        """It has not answered the last Ping, and used no CPU."""
+        self._leaving = False
         self._ending: Ending | None = None
         self._lived = 0.0
 
@@ -88,7 +91,9 @@ class Instance:
             log.exception("unit %r can't be watched", self.worker.unit.name)
             ending = Ending(text=f"it can't be watched: {error}")
         self._ending = ending
-        self._feed(policy.Lost(self.generation, ending.text, ending.clean, _draw()))
+        self._feed(
+            policy.Lost(self.generation, ending.text, ending.clean, _draw(), ending.finishes)
+        )
 
     async def _look_after(self) -> None:
         """Ping, for as long as it lives; reports `Unresponsive`."""
@@ -98,12 +103,23 @@ class Instance:
         while unit.ping != NEVER:
             # After a miss the next look follows at once: each takes its own time to time out.
             await asyncio.sleep(unit.ping if verdict is Verdict.FINE else unit.ping_timeout / 5)
+            was = verdict
             liveness, verdict, text = liveness.look(await self._ping())
-            if verdict is Verdict.SLOW:
-                log.warning("unit %s (generation %d): %s", unit.name, self.generation, text)
-            if verdict is Verdict.DEAD:
-                self._feed(policy.Unresponsive(self.generation, text, _draw()))
-                return
+            self._missed = verdict is Verdict.MISSED
+            match verdict:
+                case Verdict.DEAD:
+                    self._feed(policy.Unresponsive(self.generation, text, _draw()))
+                    return
+                case Verdict.FINE:
+                    if was is Verdict.MISSED:
+                        self._feed(policy.Alive(self.generation))
+                    continue
+                case Verdict.MISSED:
+                    # Whoever calls now had better wait for what the next looks show.
+                    self._feed(policy.Suspect(self.generation, text, probe=False))
+                case Verdict.AT_WORK:
+                    pass
+            log.warning("unit %s (generation %d): %s", unit.name, self.generation, text)
 
     async def _ping(self) -> Look:
         assert self.worker.connection is not None
@@ -114,7 +130,7 @@ class Instance:
             )
             busy = answer.busy
             overdue = answer.most_overdue.ToTimedelta().total_seconds()
-            oldest = answer.oldest_call_age.ToTimedelta().total_seconds()
+            oldest = answer.oldest_unbounded_call_age.ToTimedelta().total_seconds()
         except RpcError as error:
             # A foreign worker may do without; what it answers, it answers.
             answered = error.code not in (Code.DEADLINE_EXCEEDED, Code.UNAVAILABLE)
@@ -139,16 +155,22 @@ class Instance:
             )
         except RpcError as error:
             if error.code is Code.UNAVAILABLE:
-                # Mostly a process that has ended: the watch says more, and cancels this.
+                # Mostly a process that has ended: the watch says more, and cancels this. Otherwise
+                # one that has closed its server, and still has something to do.
                 await asyncio.sleep(EXIT_BOUND)
-                how = f"its connection is broken, and it has not ended: {error.message}"
-                self._feed(policy.Unresponsive(self.generation, how, _draw()))
-                return
-            # Slow is what the liveness is for.
-            self._feed(policy.Alive(self.generation))
+                self._leave()
+            elif not self._missed:
+                # Slow is what the liveness is for.
+                self._feed(policy.Alive(self.generation))
             return
-        running = answer.state == State.STATE_RUNNING
-        self._feed((policy.Alive if running else policy.Leaving)(self.generation))
+        if answer.state == State.STATE_RUNNING:
+            self._feed(policy.Alive(self.generation))
+        else:
+            self._leave()
+
+    def _leave(self) -> None:
+        self._leaving = True
+        self._feed(policy.Leaving(self.generation))
 
     async def stop(self, *, force: bool) -> Ending:
         """End it, and wait until nothing is left; returns how it ended."""
@@ -157,7 +179,7 @@ class Instance:
             await cancel(self._starting)
         self._lived = self._loop.time() - self.began
         try:
-            ending = await self.worker.stop(force=force)
+            ending = await self.worker.stop(force=force, leaving=self._leaving)
         except Exception:
             log.exception("unit %r: what is left can't be removed", self.worker.unit.name)
             ending = Ending(text="unknown")

@@ -2,8 +2,8 @@
 The keeper: a small process between the master and what it launches.
 
 It starts commands for the master, each in a session of its own, reports how they end, and stops all of them
-when the master is gone. It is run as a script (`python -I -S keeper.py`), is single-threaded, and imports
-nothing but the standard library. Descriptor 0 is its socket to the master.
+when the master is gone. It is run as a script (`python -I -S keeper.py <pid of the master>`), is
+single-threaded, and imports nothing but the standard library. Descriptor 0 is its socket to the master.
 
 A frame on the socket is a length (4 bytes) and that much JSON; descriptors come with its first byte.
 
@@ -24,7 +24,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 HEADER = struct.Struct("!I")
@@ -125,6 +125,8 @@ class Unit:
     """Started by a keeper that is dead: neither its leader nor its orphans come to this one."""
     handle: int = -1
     """A pidfd of an inherited leader; -1 where the kernel has none."""
+    descendants: set[tuple[int, int]] = field(default_factory=set)
+    """Pids and starts of those that descended from the leader when it was last signalled."""
 
     def leads(self) -> bool:
         """Whether the leader still lives, and so the pid is its own."""
@@ -152,8 +154,23 @@ class Unit:
             return []
         return [ProcessLine(self.pid, True, os.getpid(), self.pid, self.pid, 0)]
 
+    def note_descendants(self, processes: Iterable[ProcessLine]) -> None:
+        """Remember those who can be told by their parents only, as long as these live."""
+        if not (LINUX and self.leads()):
+            return
+        children: dict[int, list[ProcessLine]] = {}
+        for line in processes:
+            children.setdefault(line.parent, []).append(line)
+        found = [self.pid]
+        while found:
+            for child in children.get(found.pop(), ()):
+                self.descendants.add((child.pid, child.start))
+                found.append(child.pid)
+
     def owns(self, line: ProcessLine) -> bool:
-        """Whether a process carries the unit's mark in its environment."""
+        """Whether a process is the unit's: by its mark in the environment, or as a known descendant."""
+        if (line.pid, line.start) in self.descendants:
+            return True
         own = f"/{self.mark}/"
         # Until its exec, a process looks like the keeper that made it.
         keeper = None if self.pid else f"/{self.mark.partition('/')[0]}/"
@@ -177,8 +194,10 @@ class Unit:
 class Keeper:
     """The loop: requests, ends of children, and the end of the master."""
 
-    def __init__(self, master: socket.socket, wakeup: int, path: str) -> None:
+    def __init__(self, master: socket.socket, parent: int, wakeup: int, path: str) -> None:
         self._master = master
+        self._parent = parent
+        """A pidfd of the master: what it forks may hold the socket's other end. -1: there is none."""
         self._wakeup = wakeup
         self._path = path
         self._id = path.rpartition("/")[2]
@@ -189,6 +208,8 @@ class Keeper:
         self._kill_at: float | None = None
         """Set when the master is gone."""
         self._quick_until = 0.0
+        self._strays: set[int] = set()
+        """Orphans of which nobody can say whose they are; each is told once."""
 
     def run(self) -> None:
         while not self._finished():
@@ -204,6 +225,8 @@ class Keeper:
             if self._kill_at is None and ready.get(self._master.fileno(), 0) & ~select.POLLOUT:
                 while self._receive():
                     pass
+            if self._kill_at is None and self._parent in ready:
+                self._disconnected()
             if self._kill_at is None:
                 self._flush()
 
@@ -213,6 +236,8 @@ class Keeper:
         if self._kill_at is None:
             writing = select.POLLOUT if self._output else 0
             events.register(self._master, select.POLLIN | writing)
+            if self._parent >= 0:
+                events.register(self._parent, select.POLLIN)
         for unit in self._units.values():
             if unit.handle >= 0:
                 events.register(unit.handle, select.POLLIN)
@@ -392,6 +417,7 @@ class Keeper:
             processes = []
         for unit in units:
             with contextlib.suppress(OSError):
+                unit.note_descendants(processes)
                 unit.signal(signum, processes)
 
     def _inherit(self, told: Any) -> None:
@@ -478,9 +504,24 @@ class Keeper:
                 again = live_processes() if again is None else again
                 if not self._left(unit, again):
                     del self._units[unit.id]
-                    self._send({"event": "gone", "id": unit.id})
+                    self._send({"event": "gone", "id": unit.id, "strays": self._new_strays(again)})
             elif unit.killing:
                 self._kill_each(self._escaped(processes, unit))
+
+    def _new_strays(self, processes: list[ProcessLine]) -> list[int]:
+        """Orphans that have left their group and cleared their environment. They end with the master."""
+        own = os.getpid()
+        known = {unit.pid for unit in self._units.values()}
+        strays = [
+            line.pid
+            for line in processes
+            if line.parent == own
+            and line.pid not in self._strays
+            and not known.intersection((line.pid, line.group, line.session))
+            and not any(unit.owns(line) for unit in self._units.values())
+        ]
+        self._strays.update(strays)
+        return strays
 
     def _left(self, unit: Unit, processes: list[ProcessLine]) -> bool:
         """Whether anything of an ended leader still lives. What only escaped from its group is killed."""
@@ -534,6 +575,16 @@ class Keeper:
             return
         except OSError:
             self._disconnected()
+
+
+def open_parent(pid: int) -> int:
+    """A pidfd of the master; -1 where the kernel has none, or when its socket is known to end."""
+    handle = -1
+    with contextlib.suppress(OSError, AttributeError):
+        handle = os.pidfd_open(pid)
+    if os.getppid() != pid:
+        sys.exit("the master ended before its keeper began")
+    return handle
 
 
 def become_subreaper() -> None:
@@ -592,7 +643,7 @@ def main() -> None:
     os.dup2(null, 0)
     os.close(null)
     master.setblocking(False)
-    Keeper(master, wakeup, os.environ[MARK]).run()
+    Keeper(master, open_parent(int(sys.argv[1])), wakeup, os.environ[MARK]).run()
 
 
 if __name__ == "__main__":

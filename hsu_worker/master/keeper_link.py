@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 from hsu_worker.errors import LaunchError
@@ -60,7 +61,7 @@ class KeeperLink:
         with far:
             try:
                 self._popen = subprocess.Popen(
-                    [sys.executable, "-I", "-S", script.__file__],
+                    [sys.executable, "-I", "-S", script.__file__, str(os.getpid())],
                     # It may run below another keeper, which has to find its own mark as well.
                     env={**os.environ, script.MARK: f"{outer}/{mark}" if outer else mark},
                     stdin=far.fileno(),
@@ -162,6 +163,9 @@ class KeeperLink:
         self._loop.remove_reader(self._socket)
         self._loop.remove_writer(self._socket)
         self._drop_output()
+        # A process that the application has forked may hold it, too.
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
 
     async def close(self) -> bool:

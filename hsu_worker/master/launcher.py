@@ -36,6 +36,8 @@ class Ending:
     """In bytes; 0 is unknown."""
     clean: bool = False
     """It left in order; no failure."""
+    finishes: bool = False
+    """It still answers the calls that it has."""
 
 
 class Worker(ABC):
@@ -70,11 +72,13 @@ class Worker(ABC):
         """
 
     @abstractmethod
-    async def stop(self, *, force: bool = False) -> Ending:
+    async def stop(self, *, force: bool = False, leaving: bool = False) -> Ending:
         """End the worker and all that belongs to it; returns how it ended.
 
         Args:
             force: Don't ask; it would not answer.
+
+            leaving: It is on its way out by itself: a signal would only cut it short.
         """
 
     @abstractmethod

@@ -34,7 +34,7 @@ class Look:
     overdue: float = 0.0
     """Seconds by which the worst call has outlived its deadline or its caller."""
     oldest: float = 0.0
-    """Seconds that the oldest call has run."""
+    """Seconds that the oldest call without a deadline has run."""
     cpu: float | None = None
     """Seconds of CPU that the process has used in all; None: unknown."""
 
@@ -43,7 +43,8 @@ class Verdict(Enum):
     """What the looks so far amount to."""
 
     FINE = "fine"
-    SLOW = "slow"
+    AT_WORK = "at work"
+    MISSED = "missed"
     DEAD = "dead"
 
 
@@ -76,7 +77,9 @@ class Liveness:
         if misses >= MISSES:
             text = f"{missed}, {misses} times in a row, for {look.at - since:.1f} s"
             return after, Verdict.DEAD, text
-        return after, Verdict.SLOW, f"{missed}, but uses CPU" if at_work else missed
+        if at_work:
+            return after, Verdict.AT_WORK, f"{missed}, but uses CPU"
+        return after, Verdict.MISSED, missed
 
     def _missed(self, look: Look) -> str:
         if not look.answered:

@@ -57,6 +57,8 @@ class Process:
     ) -> None:
         self.pid = 0
         self.number = number
+        self.strays: tuple[int, ...] = ()
+        """Pids of which nobody can say whose they were, found when it was gone."""
         self._argv = list(argv)
         self._cwd = os.path.abspath(cwd)
         self._send = send
@@ -158,6 +160,7 @@ class Process:
             case "exited":
                 self._exit.set_result(Exit(event["code"], event["signal"], event["maxrss"]))
             case "gone":
+                self.strays = tuple(event["strays"])
                 self.lose()
             case _:
                 _log.error("the keeper sent an unexpected event: %s", dict(event))

@@ -7,6 +7,7 @@ import secrets
 import signal
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -38,9 +39,12 @@ TERM_LEAST: Final = 0.5
 #: Seconds that the kernel has to end a group that was killed.
 KILL_BOUND: Final = 5.0
 
+#: Seconds in which the exit of a process becomes known whose connection broke.
+EXIT_BOUND: Final = 1.0
+
 #: Seconds that pipes are read after the last process of a worker has ended: a process that escaped
 #: may hold them.
-PIPE_BOUND: Final = 1.0
+PIPE_BOUND: Final = 0.5
 
 
 def socket_name(unit: str, instance: str) -> str:
@@ -205,7 +209,7 @@ class Spawned(Worker):
                     moved.cancel()
                 if task in done and _is_broken(task.exception()):
                     # A broken connection is mostly a process that ended: its exit says more.
-                    await asyncio.wait((exited,), timeout=PIPE_BOUND)
+                    await asyncio.wait((exited,), timeout=EXIT_BOUND)
                 if task in done and (not exited.done() or task.exception() is None):
                     return await task
                 announced = self._announced.done()
@@ -256,16 +260,14 @@ class Spawned(Worker):
         """The CPU time of the process that the keeper started."""
         return None if self._process is None else cpu_seconds(self._process.pid)
 
-    async def stop(self, *, force: bool = False) -> Ending:
+    async def stop(self, *, force: bool = False, leaving: bool = False) -> Ending:
         """Shutdown, SIGTERM to the group, SIGKILL to the group; wait until nobody is left."""
         how = Ending(text="never started")
         if self._process is not None:
-            how = await self._end(self._process, force=force)
-        await self._drain_pipes()
-        if self._follower is not None:
-            # The worker's last records come with the end of its stream.
-            await asyncio.wait((self._follower,), timeout=PIPE_BOUND)
-            await cancel(self._follower)
+            how = await self._end(self._process, force=force, leaving=leaving)
+        # The worker's last records come with the end of its stream.
+        await self._drain_pipes(*([self._follower] if self._follower is not None else ()))
+        await cancel(self._follower)
         for transport, _ in self._pipes:
             transport.close()
         self._pipes.clear()
@@ -283,7 +285,7 @@ class Spawned(Worker):
         # A worker of ours keeps a lock beside its socket.
         Path(f"{self._socket}.lock").unlink(missing_ok=True)
 
-    async def _end(self, process: Process, *, force: bool) -> Ending:
+    async def _end(self, process: Process, *, force: bool, leaving: bool) -> Ending:
         exited = asyncio.ensure_future(process.exited())
         gone = asyncio.ensure_future(process.gone())
         loop = asyncio.get_running_loop()
@@ -291,7 +293,7 @@ class Spawned(Worker):
         try:
             # One that is dead already can't answer, and isn't asked.
             await asyncio.wait((exited,), timeout=0)
-            if not (exited.done() or force) and await self._asked_to_leave():
+            if not (exited.done() or force) and (leaving or await self._asked_to_leave()):
                 await asyncio.wait((exited,), timeout=until - loop.time())
             # Whoever holds the lifeline's end would wait for it for ever.
             self._close_lifeline()
@@ -303,7 +305,13 @@ class Spawned(Worker):
                 await asyncio.wait((gone,), timeout=KILL_BOUND)
                 if not gone.done():
                     log.error("unit %r: pid %d outlives SIGKILL", self.unit.name, process.pid)
-            return _ending(exited.result() if exited.done() else Exit(None, None, 0))
+            ending = _ending(exited.result() if exited.done() else Exit(None, None, 0))
+            if process.strays:
+                pids = ", ".join(map(str, process.strays))
+                text = f"{ending.text}; left behind: pid {pids}, which can't be told to be its own"
+                log.warning("unit %r: %s, and ends with the master", self.unit.name, text)
+                return replace(ending, text=text)
+            return ending
         finally:
             await cancel(exited, gone)
 
@@ -318,8 +326,8 @@ class Spawned(Worker):
             return True
         return False
 
-    async def _drain_pipes(self) -> None:
-        endings = [reader.ended for _, reader in self._pipes]
+    async def _drain_pipes(self, *more: asyncio.Future[Any]) -> None:
+        endings = [*(reader.ended for _, reader in self._pipes), *more]
         if endings:
             await asyncio.wait(endings, timeout=PIPE_BOUND)
 

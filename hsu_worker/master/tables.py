@@ -150,7 +150,8 @@ class UnitConfig:
     )
     max_call: float = key(
         values.duration(never=True, zero=False),
-        "A call that runs for longer, while all slots of its worker are taken, counts as a miss.",
+        "A call without a deadline that runs for longer, while all slots of its worker are taken,"
+        " counts as a miss.",
         value="duration",
         default="never",
     )

@@ -26,6 +26,8 @@ from hsu_worker.master.instance import Instance
 from hsu_worker.master.launcher import Worker
 from hsu_worker.master.logs import UnitLog
 from hsu_worker.master.policy import refusals
+from hsu_worker.master.raised_again import same_error
+from hsu_worker.master.start_wait import StartWait
 from hsu_worker.master.tables import UnitConfig
 from hsu_worker.wire.chain import cycle
 from hsu_worker.wire.connection import Connection, Lease
@@ -69,12 +71,15 @@ class Unit:
         self._waiting: dict[int, asyncio.Future[int]] = {}
         self._instances: dict[int, Instance] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._start_waits: list[StartWait] = []
         self._timer: asyncio.TimerHandle | None = None
         self._swap: asyncio.Future[int] | None = None
         #: Set while there is no instance.
         self._empty = asyncio.Event()
         self._empty.set()
         self._checked: set[tuple[int, AnyInterface]] = set()
+        self._handshake: HandshakeResponse | None = None
+        """Of the last generation that served."""
 
     @property
     def state(self) -> policy.State:
@@ -151,16 +156,9 @@ class Unit:
 
         Raises:
             StartError: It won't start.
-            ResourceExhausted: Too many callers wait for it already.
+            Unavailable: Somebody stopped it, or the master leaves.
         """
-        self._feed(policy.StartWanted(trigger))
-        current = self._state.current
-        if current is not None and current.phase is policy.Phase.READY and not current.suspect:
-            # A lease would have to wait for room behind the calls.
-            return current.number
-        generation = await self._acquire(None, "somebody asked for it", start=True)
-        self._feed(policy.Release(generation))
-        return generation
+        return await self._started(StartWait.of(self._state), trigger)
 
     def preload(self) -> None:
         """Start the unit without waiting for it."""
@@ -174,8 +172,17 @@ class Unit:
 
     async def restart(self) -> int:
         """Stop the unit and start it again; calls that come meanwhile wait."""
+        wait = StartWait(after=self._state.last)
         self._feed(policy.StopAsked())
-        return await self.start("restart")
+        return await self._started(wait, "restart")
+
+    async def _started(self, wait: StartWait, trigger: str) -> int:
+        self._start_waits.append(wait)
+        try:
+            self._feed(policy.StartWanted(trigger))
+            return await wait.outcome
+        finally:
+            self._start_waits.remove(wait)
 
     async def swap(self, config: UnitConfig) -> int:
         """Start another implementation beside the present one, and let it take its place.
@@ -279,10 +286,13 @@ class Unit:
             self.on_standing()
         if isinstance(event, policy.Started) and self._lendable(event.generation):
             worker = self._instances[event.generation].worker
+            self._handshake = worker.handshake
             seconds = self._loop.time() - self._instances[event.generation].began
             self.history.add(event.generation, "ready", "start", worker.detail, seconds=seconds)
         for effect in effects:
             self._do(effect)
+        for wait in tuple(self._start_waits):
+            wait.look(self._state, event, self._loop.time())
 
     def _do(self, effect: policy.Effect) -> None:
         match effect:
@@ -322,7 +332,7 @@ class Unit:
             granted = self._waiting.get(waiter)
             if isinstance(result, RpcError):
                 if granted is not None and not granted.done():
-                    granted.set_exception(result.copy())
+                    granted.set_exception(same_error(result))
             elif granted is not None and not granted.done():
                 granted.set_result(result)
             else:
@@ -354,9 +364,9 @@ class Unit:
         instance.start()
 
     def _verify(self, new: HandshakeResponse) -> None:
-        # Asked when the candidate shakes hands: a call may have started the old one meanwhile.
-        if self.worker is not None:
-            check_replaces(self.worker.handshake, new)
+        # Asked when the candidate shakes hands: a call may have started the old one meanwhile. One
+        # that doesn't run now is taken at its last word.
+        check_replaces(self._handshake, new, strict=self.config.strict)
 
     async def _stop(self, instance: Instance, effect: policy.Stop) -> None:
         began = self._loop.time()

@@ -98,11 +98,16 @@ class Calls:
         if not self._running:
             self._idle.set()
 
-    def oldest_age(self) -> float:
-        """How long the oldest has run, in seconds; 0 when there is none."""
+    def oldest_age(self, *, unbounded: bool = False) -> float:
+        """How long the oldest has run, in seconds; 0 when there is none.
+
+        Args:
+            unbounded: The oldest of those without a deadline.
+        """
         now = time.monotonic()
         # A dict keeps the order in which calls began.
-        return next((now - call.started for call in self._running.values()), 0.0)
+        calls = (call for call in self._running.values() if not unbounded or call.deadline is None)
+        return next((now - call.started for call in calls), 0.0)
 
     def most_overdue(self) -> float:
         """By how much the worst has outlived its own deadline or cancellation, in seconds."""

@@ -102,6 +102,7 @@ class CoreService:
             calls_in_flight=calls.in_flight,
             oldest_call_age=timedelta(seconds=calls.oldest_age()),
             most_overdue=timedelta(seconds=calls.most_overdue()),
+            oldest_unbounded_call_age=timedelta(seconds=calls.oldest_age(unbounded=True)),
         )
 
     async def handshake(self, request: HandshakeRequest) -> HandshakeResponse:

@@ -55,6 +55,22 @@ SAYS_BYE = (
     "signal.signal(signal.SIGTERM, lambda *_: (os.write(1, b'bye\\n'), os._exit(3)))\n"
     "print('ready', flush=True)\ntime.sleep(60)"
 )
+UNMARKED = (
+    "import subprocess, sys, time\n"
+    "code = 'import os, time; print(os.getpid(), flush=True); time.sleep(60)'\n"
+    "subprocess.Popen([sys.executable, '-c', code], env={}, start_new_session=True)\n"
+    "time.sleep(60)"
+)
+"""It clears its child's environment, and lets it go into a session of its own."""
+STRAYS = (
+    "import os, subprocess, sys, time\n"
+    "code = 'import os, time; print(os.getpid(), flush=True); time.sleep(60)'\n"
+    "if os.fork(): time.sleep(60)\n"
+    "os.setsid()\n"
+    "subprocess.Popen([sys.executable, '-c', code], env={}, start_new_session=True)\n"
+    "os._exit(0)"
+)
+"""As `UNMARKED`, and its child's parent is gone: nobody can say whose it is."""
 MASTER = """
 import asyncio, os, signal, sys
 import pytest
@@ -77,6 +93,10 @@ async def main():
             witness.signal(signal.SIGKILL)
             await witness.gone()
         os.write(1, b"under a keeper\\n")
+        if len(sys.argv) > 4 and os.fork() == 0:
+            # As a process of a pool: it holds all that the master holds, and does not notice its end.
+            os.dup2(os.open(os.devnull, os.O_RDWR), 1)
+            signal.pause()
         await asyncio.sleep(60)
 
 asyncio.run(main())
@@ -196,10 +216,12 @@ async def lose_keeper() -> int:
 
 
 @contextmanager
-def master(code: str, *, taken_over: bool) -> Generator[tuple[subprocess.Popen[bytes], int]]:
+def master(
+    code: str, *, taken_over: bool = False, forks: bool = False
+) -> Generator[tuple[subprocess.Popen[bytes], int]]:
     """A master in a process of its own with one worker, and the pid that this has printed."""
     with subprocess.Popen(
-        [sys.executable, "-c", MASTER, script.__file__, str(taken_over), code],
+        [sys.executable, "-c", MASTER, script.__file__, str(taken_over), code, *["forks"] * forks],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         bufsize=0,
@@ -220,7 +242,7 @@ def bare_keeper(mark: str | None = None) -> Generator[socket.socket]:
         near.settimeout(BOUND)
         with far:
             process = subprocess.Popen(
-                [sys.executable, "-I", "-S", script.__file__],
+                [sys.executable, "-I", "-S", script.__file__, str(os.getpid())],
                 stdin=far.fileno(),
                 stderr=subprocess.PIPE,
                 env={**os.environ, script.MARK: mark or secrets.token_hex(8)},

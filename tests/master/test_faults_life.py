@@ -259,3 +259,28 @@ async def test_t48_without_its_keeper_a_worker_goes_on_and_its_exit_is_unknown(
     assert "exit code unknown" == exited.detail
     assert exited.crash is not None
     assert (None, None) == (exited.crash.code, exited.crash.signal)
+
+
+FLUSHES = """import atexit
+@atexit.register
+def flush():
+    time.sleep(2.0)
+    Path('flushed').touch()"""
+
+
+async def test_a_worker_that_is_told_to_leave_by_somebody_else_may_finish_what_it_is_at(
+    tmp_path: Path,
+) -> None:
+    """It answers nobody any more, and its connection is closed: no reason to kill it."""
+    async with running(tmp_path, text(app(tmp_path, before=FLUSHES))) as it:
+        await it.kinds.unary(Ask(), timeout=30)
+        (worker,) = processes_in(tmp_path)
+        os.kill(worker, signal.SIGTERM)
+        # Calls meanwhile are the next one's.
+        while (await it.kinds.unary(Ask(text="x"), timeout=30)).text == "x":
+            if it.master.status()["u"].generation == 2:
+                break
+        assert (tmp_path / "flushed").exists()
+        kinds = [event.kind for event in it.told]
+        assert "unresponsive" not in kinds
+        assert "" == it.master.status()["u"].failure

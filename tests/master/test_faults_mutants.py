@@ -21,8 +21,23 @@ from tests.master import (
 from tests.master.running import app, text
 from tests.master.sim.mutants import Mutant, planted
 
-#: Seconds that a test which passes needs twice over; one that waits for ever has failed.
-BOUND = 5.0
+#: Seconds, five times what any of the tests takes when nothing is planted.
+BOUND = 30.0
+
+#: Bugs with which something waits for ever: the test is given this long, and has failed then.
+HANGS = {
+    "T10": 5.0,
+    "T11": 5.0,
+    "T17": 10.0,
+    "T18": 10.0,
+    "T43": 8.0,
+}
+
+
+async def a_few_starts_and_stops(tmp_path: Path) -> None:
+    """T45 in small."""
+    await test_faults_stops.leave_nothing_behind(tmp_path, count=3, cycles=2)
+
 
 MUTANTS: dict[Callable[..., Any], list[Mutant]] = {
     test_faults_starts.test_t10_all_who_wait_learn_at_once_that_the_process_has_ended: [
@@ -124,7 +139,7 @@ MUTANTS: dict[Callable[..., Any], list[Mutant]] = {
             "cursor = min(max(0, after - 1), self._next - 1)",
         ),
     ],
-    test_faults_stops.test_t45_starts_and_stops_of_several_units_leave_nothing_behind: [
+    a_few_starts_and_stops: [
         Mutant(
             "a worker that is gone is still watched",
             "T45",
@@ -174,8 +189,24 @@ def test_a_planted_bug_is_caught(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     known = {"tmp_path": tmp_path, "monkeypatch": monkeypatch, "caplog": caplog, **ARGUMENTS}
+    arguments = {name: known[name] for name in inspect.signature(test).parameters}
     with planted(mutant, "hsu_worker.master"):
-        fails(test, {name: known[name] for name in inspect.signature(test).parameters})
+        fails(test, arguments, within=HANGS.get(mutant.rows))
+
+
+@pytest.mark.parametrize("test", MUTANTS, ids=lambda test: test.__name__)
+def test_with_nothing_planted_it_passes(
+    test: Callable[..., Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """As it is run here: what fails by itself catches nothing."""
+    known = {"tmp_path": tmp_path, "monkeypatch": monkeypatch, "caplog": caplog, **ARGUMENTS}
+    arguments = {name: known[name] for name in inspect.signature(test).parameters}
+    (within,) = {HANGS.get(mutant.rows) for mutant in MUTANTS[test]}
+    with pytest.raises(pytest.fail.Exception, match="was not caught"):
+        fails(test, arguments, within=within)
 
 
 def test_a_port_that_two_share_is_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -211,18 +242,33 @@ with planted(mutant):
     with tempfile.TemporaryDirectory(prefix="hsu-t-") as runtime:
         terminal = shell.Shell(tmp_path, {"XDG_RUNTIME_DIR": runtime})
         test = test_master_run.test_asked_to_leave_it_lets_calls_finish_and_takes_no_new_ones
-        fails(test, {"shell": terminal})
+        fails(test, {"shell": terminal}, within=HANGS["T43"])
 
 
-def fails(test: Callable[..., Any], arguments: dict[str, Any]) -> None:
+def fails(
+    test: Callable[..., Any], arguments: dict[str, Any], *, within: float | None = None
+) -> None:
+    """Run a test that has to fail.
+
+    Args:
+        test: Is given the arguments.
+
+        within: One that waits longer has failed; None: waiting for ever is another failure than
+            the one that it has to show.
+    """
+
+    bound: list[asyncio.Timeout] = []
+
     async def run() -> None:
         # What a test that fails leaves behind is not of interest.
         asyncio.get_running_loop().set_exception_handler(lambda *_: None)
-        async with asyncio.timeout(BOUND):
+        async with asyncio.timeout(within or BOUND) as timeout:
+            bound.append(timeout)
             await test(**arguments)
 
     try:
         asyncio.run(run())
     except (Exception, pytest.fail.Exception):
+        assert within or not bound[0].expired(), "it waits for ever, and should not"
         return
     pytest.fail("the planted bug was not caught", pytrace=False)

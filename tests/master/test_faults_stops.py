@@ -113,9 +113,13 @@ async def test_t38_a_log_is_followed_across_generations_and_followers(tmp_path: 
 
 
 async def test_t45_starts_and_stops_of_several_units_leave_nothing_behind(tmp_path: Path) -> None:
-    launch = app(tmp_path, SAYS)
-    names = [f"u{number}" for number in range(20)]
-    toml = units(**dict.fromkeys(names, launch))
+    await leave_nothing_behind(tmp_path, count=20, cycles=4)
+
+
+async def leave_nothing_behind(folder: Path, *, count: int, cycles: int) -> None:
+    """Start and stop so many units so often, and look at what is left."""
+    names = [f"u{number}" for number in range(count)]
+    toml = units(**dict.fromkeys(names, app(folder, SAYS)))
     loop = asyncio.get_running_loop()
     took: list[float] = []
 
@@ -125,16 +129,17 @@ async def test_t45_starts_and_stops_of_several_units_leave_nothing_behind(tmp_pa
         await it.master.stop(unit)
         took.append(loop.time() - began)
 
-    async with running(tmp_path, toml) as it:
+    async with running(folder, toml) as it:
         await asyncio.gather(*(cycle(it, unit) for unit in names))
         owner = keeper_pid()
         before, tasks = left_behind(os.getpid(), owner), len(asyncio.all_tasks())
-        for _ in range(4):
+        for _ in range(cycles):
             await asyncio.gather(*(cycle(it, unit) for unit in names))
         assert before == left_behind(os.getpid(), owner)
         assert tasks == len(asyncio.all_tasks())
-        assert [] == processes_in(tmp_path)
-        assert [5] * 20 == [status.generation for status in it.master.status().values()]
+        assert [] == processes_in(folder)
+        generations = [status.generation for status in it.master.status().values()]
+        assert [cycles + 1] * count == generations
         # Nobody had to be killed.
         assert {"exit code 0"} == {event.detail for event in it.told if event.kind == "stopped"}
     assert process_line(owner) is None

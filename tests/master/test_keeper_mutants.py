@@ -73,6 +73,30 @@ MUTANTS = [
         {"code": kept.NATIVE, "taken_over": False},
     ),
     Mutant(
+        "T47: what ignores SIGTERM gets more than a second",
+        "GRACE = 0.7",
+        "GRACE = 1.5",
+        test_keeper.test_what_ignores_sigterm_outlives_a_killed_master_by_less_than_a_second,
+    ),
+    Mutant(
+        "T47: a process that the application has forked stands for the master",
+        "if self._kill_at is None and self._parent in ready:",
+        "if False:",
+        test_keeper.test_a_process_that_the_application_has_forked_does_not_keep_the_keeper_waiting,
+    ),
+    Mutant(
+        "T21: what cleared its environment is nobody's",
+        "                unit.note_descendants(processes)\n",
+        "",
+        test_keeper.test_what_cleared_its_environment_and_left_the_group_does_not_outlive_it,
+    ),
+    Mutant(
+        "T21: what can't be told to be anybody's is not told",
+        "            if line.parent == own\n            and line.pid not in self._strays",
+        "            if False\n            and line.pid not in self._strays",
+        test_keeper.test_what_nobody_can_tell_to_be_its_own_is_reported_and_ends_with_the_master,
+    ),
+    Mutant(
         "T47: what left its group is not looked for when the master is gone",
         "            rest = list(self._escaped(live_processes()))",
         "            rest = []",

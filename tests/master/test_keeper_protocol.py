@@ -201,7 +201,7 @@ def test_a_keeper_that_can_not_look_leaves_the_takeover_to_the_next(
     near, far = socket.socketpair()
     with stranger(f"{ID}/1") as process, near, far:
         with subprocess.Popen(
-            [sys.executable, "-I", "-S", script.__file__],
+            [sys.executable, "-I", "-S", script.__file__, str(os.getpid())],
             stdin=far.fileno(),
             stderr=subprocess.PIPE,
             env={**os.environ, script.MARK: ID},

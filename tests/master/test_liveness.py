@@ -7,7 +7,7 @@ import pytest
 
 from hsu_worker.master.liveness import AT_WORK, MISSES, OVERDUE, WORK, Liveness, Look, Verdict
 
-FINE, SLOW, DEAD = Verdict
+FINE, WORK_ON, MISSED, DEAD = Verdict
 
 #: As the unit looks: every 10 s, and 1 s after a miss, which takes 5 s to time out.
 EVERY, AFTER_MISS = 10.0, 6.0
@@ -54,7 +54,7 @@ CASES = (
     Case(
         name="T17: it is stopped, and uses no CPU",
         looks=(every(EVERY, 2, ANSWER), every(AFTER_MISS, 3, MISS)),
-        verdicts=(FINE, FINE, SLOW, SLOW, DEAD),
+        verdicts=(FINE, FINE, MISSED, MISSED, DEAD),
     ),
     Case(
         name="T17: it worked hard before it was stopped",
@@ -63,17 +63,17 @@ CASES = (
             every(AFTER_MISS, 1, MISS, cpu=4.0),
             every(AFTER_MISS, 3, MISS),
         ),
-        verdicts=(FINE, FINE, SLOW, SLOW, SLOW, DEAD),
+        verdicts=(FINE, FINE, WORK_ON, MISSED, MISSED, DEAD),
     ),
     Case(
         name="T17: its CPU is not known",
         looks=(every(AFTER_MISS, 3, replace(MISS, cpu=None)),),
-        verdicts=(SLOW, SLOW, DEAD),
+        verdicts=(MISSED, MISSED, DEAD),
     ),
     Case(
         name="T18: its slots are taken by calls that have outlived their deadlines",
         looks=(every(EVERY, 1, FULL), every(1.0, 3, STUCK)),
-        verdicts=(FINE, SLOW, SLOW, DEAD),
+        verdicts=(FINE, MISSED, MISSED, DEAD),
     ),
     Case(
         name="T18: its slots are taken by calls that use no deadline, for longer than `max_call`",
@@ -81,7 +81,7 @@ CASES = (
             every(EVERY, 1, replace(FULL, oldest=60.0)),
             every(1.0, 3, replace(FULL, oldest=60.1)),
         ),
-        verdicts=(FINE, SLOW, SLOW, DEAD),
+        verdicts=(FINE, MISSED, MISSED, DEAD),
         max_call=60.0,
     ),
     Case(
@@ -107,7 +107,7 @@ CASES = (
             every(AFTER_MISS, 4, MISS, cpu=AFTER_MISS),
             every(EVERY, 2, ANSWER),
         ),
-        verdicts=(FINE, SLOW, SLOW, SLOW, SLOW, FINE, FINE),
+        verdicts=(FINE, WORK_ON, WORK_ON, WORK_ON, WORK_ON, FINE, FINE),
     ),
     Case(
         name="T46: handlers block the loop again and again, and it answers in between",
@@ -117,23 +117,23 @@ CASES = (
             every(AFTER_MISS, 5, MISS, cpu=AFTER_MISS),
             every(EVERY, 1, ANSWER),
         ),
-        verdicts=(*(SLOW,) * 5, FINE, *(SLOW,) * 5, FINE),
+        verdicts=(*(WORK_ON,) * 5, FINE, *(WORK_ON,) * 5, FINE),
     ),
     Case(
         name="it spins for ever",
         looks=(every(EVERY, 1, ANSWER), every(AFTER_MISS, 8, MISS, cpu=AFTER_MISS)),
         # The first miss at 16 s; from 46 s on they count.
-        verdicts=(FINE, *(SLOW,) * 7, DEAD),
+        verdicts=(FINE, *(WORK_ON,) * 5, MISSED, MISSED, DEAD),
     ),
     Case(
         name="it burns CPU under calls that have outlived their deadlines",
         looks=(every(1.0, 33, STUCK, cpu=0.9),),
-        verdicts=(*(SLOW,) * 32, DEAD),
+        verdicts=(*(WORK_ON,) * 30, MISSED, MISSED, DEAD),
     ),
     Case(
         name="it uses less CPU than work takes",
         looks=(every(AFTER_MISS, 3, MISS, cpu=WORK * 0.9),),
-        verdicts=(SLOW, SLOW, DEAD),
+        verdicts=(MISSED, MISSED, DEAD),
     ),
     Case(
         name="two misses, an answer, two misses",
@@ -143,12 +143,12 @@ CASES = (
             every(AFTER_MISS, 2, MISS),
             every(EVERY, 1, FULL),
         ),
-        verdicts=(SLOW, SLOW, FINE, SLOW, SLOW, FINE),
+        verdicts=(MISSED, MISSED, FINE, MISSED, MISSED, FINE),
     ),
     Case(
         name="misses of both sorts count together",
         looks=(every(AFTER_MISS, 1, MISS), every(1.0, 1, STUCK), every(AFTER_MISS, 1, MISS)),
-        verdicts=(SLOW, SLOW, DEAD),
+        verdicts=(MISSED, MISSED, DEAD),
     ),
 )
 

@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias
 import pytest
 
 from hsu_worker.master.policy import (
+    Alive,
     Arrive,
     Event,
     Gone,
@@ -14,6 +15,7 @@ from hsu_worker.master.policy import (
     Lost,
     Phase,
     Refuse,
+    Release,
     Restart,
     Rules,
     Start,
@@ -39,6 +41,7 @@ from tests.master.states import (
     READY,
     RULES,
     STARTING,
+    SUSPECT,
     WAITED_FOR,
     after,
     changed,
@@ -242,6 +245,34 @@ def test_a_healthy_minute_forgets_everything() -> None:
     # Before that, one more crash is one too many.
     assert after(state, Lost(4), now=NOW + 90).trouble.open
     assert not after(state, Tick(), Lost(4), now=NOW + 91).trouble.open
+
+
+def test_a_unit_that_idles_before_it_has_served_for_long_gets_healthy_as_well() -> None:
+    """What its generations serve adds up."""
+    state = ruled(faulted(), restart=ON_DEMAND, idle=20.0, healthy=60.0)
+    state = after(replace(state, wanted=False), Tick(), now=NOW + 30)
+    now = NOW + 3600
+    for number in (4, 5, 6):
+        assert state.trouble.probing
+        state = after(state, Arrive(number), Started(number), Release(number), now=now)
+        state = after(state, Tick(), Gone(number), now=now + 20)
+        now += 3600
+    assert Trouble() == state.trouble
+
+
+def test_who_leaves_under_a_call_has_failed_whatever_the_exit_code() -> None:
+    assert 1 == after(BUSY, CLEAN).trouble.streak
+    assert 0 == after(READY, CLEAN).trouble.streak
+    # One that nobody here has started answers the calls that it has.
+    assert 0 == after(BUSY, replace(CLEAN, finishes=True)).trouble.streak
+
+
+def test_a_start_that_somebody_waits_for_outlives_a_worker_that_was_dead_already() -> None:
+    state = after(SUSPECT, StartWanted(), CRASH)
+    assert state.wanted
+    assert [Start] == [type(effect) for effect in does(state, Gone(1))]
+    # It was alive: the wish has come true.
+    assert not after(SUSPECT, StartWanted(), Alive(1)).wanted
 
 
 def test_a_person_knows_better_than_breaker_and_backoff() -> None:

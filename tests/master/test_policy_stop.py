@@ -12,6 +12,7 @@ from hsu_worker.master.policy import (
     Event,
     Gone,
     Grant,
+    Leave,
     Lost,
     Phase,
     Refuse,
@@ -211,3 +212,9 @@ def test_a_unit_that_is_held_takes_no_call_before_it_is_started() -> None:
     assert [Refuse] == kinds(does(held, Arrive(1)))
     assert [Start] == kinds(does(held, StartWanted()))
     assert [Refuse] == kinds(does(after(held, StopAsked()), Arrive(1)))
+
+
+def test_a_start_that_is_to_be_stopped_ends_with_the_last_who_waits_for_it() -> None:
+    state = after(WAITED_FOR, StopAsked(), Leave(1))
+    assert Phase.STARTING is state.phase
+    assert [ASKED] == does(state, Leave(2))

@@ -132,10 +132,19 @@ def test_the_flip_in_every_phase(state: State, effects: list[Effect], retiring: 
 
 
 def test_without_a_worker_the_swap_ends_with_the_start() -> None:
-    asked = swapping(replace(ABSENT, held=True, trouble=Trouble(streak=3, retry_at=NOW + 9)))
+    asked = swapping(replace(ABSENT, trouble=Trouble(streak=3, retry_at=NOW + 9)))
     assert [SwapEnded(1, None)] == does(asked, Started(1))
-    flipped = after(asked, Started(1))
-    assert (False, Trouble()) == (flipped.held, flipped.trouble)
+    assert Trouble() == after(asked, Started(1)).trouble
+
+
+@pytest.mark.parametrize("state", [ABSENT, DRAINING])
+def test_a_held_unit_is_swapped_and_stays_held(state: State) -> None:
+    asked = swapping(replace(state, held=True))
+    number = asked.last
+    assert [Stop(number, "swap", "the unit is held")] == does(asked, Started(number))
+    swapped = after(asked, Started(number))
+    assert (True, SPEC, state.current) == (swapped.held, swapped.spec, swapped.current)
+    assert [SwapEnded(number, None)] == does(swapped, Gone(number))
 
 
 def test_the_swap_ends_when_nothing_is_left_of_the_old_one() -> None:

@@ -83,7 +83,7 @@ def test_everything_happens_in_the_stories() -> None:
     expected = {
         *("done", "deadline", "cancelled", "crash", "drained", "refused"),
         *("Start", "Stop", "Grant", "Refuse", "Probe", "Wake"),
-        *("Tell: backoff", "Tell: faulted", "Tell: swapped", "Tell: swap failed"),
+        *("Tell: backoff", "Tell: faulted", "Tell: held", "Tell: swapped", "Tell: swap failed"),
         *("SwapEnded: True", "SwapEnded: False"),
     }
     assert expected == set(seen)

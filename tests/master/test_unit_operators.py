@@ -4,7 +4,9 @@ import asyncio
 
 import pytest
 
-from hsu_worker.errors import FailedPrecondition
+from hsu_worker.errors import FailedPrecondition, StartError, Unavailable
+from hsu_worker.gen.hsu_core import HandshakeResponse, InterfaceInfo, MethodInfo
+from hsu_worker.master.policy import Restart, Suspect
 from tests.master.sim.fakes import WELL, House, Plan, virtual
 
 BROKEN = Plan(startup=0.25, fails="it is broken")
@@ -121,3 +123,146 @@ async def test_a_stop_in_the_instant_in_which_the_worker_goes_is_no_error() -> N
         for _ in range(20):
             await asyncio.gather(it.unit.stop(), asyncio.sleep(0))
         assert "absent" == it.unit.state.phase
+
+
+@virtual
+async def test_a_restart_during_a_start_that_callers_wait_for_returns_the_next_one() -> None:
+    async with House() as it:
+        call = asyncio.ensure_future(it.call(2.0))
+        await it.until(0.5)
+        # The first one comes at 1 s and answers until 3 s.
+        assert 2 == await it.unit.restart()
+        assert (4.5, "ready") == (it.now, it.unit.state.phase)
+        assert (3.0, 1) == await call
+
+
+@virtual
+async def test_a_start_behind_a_stop_returns_the_one_that_it_starts() -> None:
+    async with House() as it:
+        long = asyncio.ensure_future(it.call(2.0))
+        await it.until(1.5)
+        stop = asyncio.ensure_future(it.unit.stop())
+        await asyncio.sleep(0)
+        assert 2 == await it.unit.start()
+        assert (3.0, 1) == await long
+        await stop
+
+
+@virtual
+async def test_who_starts_a_unit_by_hand_waits_for_no_place_among_its_callers() -> None:
+    async with House(concurrency=1, queue=5, drain=100.0) as it:
+        calls = [asyncio.ensure_future(it.call(60.0)) for _ in range(5)]
+        assert 1 == await it.unit.start()
+        assert 1.0 == it.now
+        restart = asyncio.ensure_future(it.unit.restart())
+        # The calls that have no lease yet are the next one's.
+        assert 2 == await restart
+        assert [(61.0, 1)] == [await calls[0]]
+        assert (62.5, "ready") == (it.now, it.unit.state.phase)
+        await asyncio.gather(*calls)
+
+
+@virtual
+async def test_a_start_that_fails_says_so_to_whoever_asked_for_it() -> None:
+    async with House(BROKEN, restart=Restart.ALWAYS) as it:
+        for start in (it.unit.start, it.unit.restart):
+            with pytest.raises(StartError, match="it is broken"):
+                await start()
+
+
+@virtual
+async def test_a_start_that_somebody_stops_says_so_to_whoever_asked_for_it() -> None:
+    async with House() as it:
+        for hold, text in ((False, "was stopped while"), (True, "is held")):
+            start = asyncio.ensure_future(it.unit.start())
+            await asyncio.sleep(0.5)
+            await it.unit.stop(hold=hold)
+            with pytest.raises(Unavailable, match=text):
+                await start
+        start = asyncio.ensure_future(it.unit.start())
+        await asyncio.sleep(0.5)
+        await it.unit.close()
+        with pytest.raises(Unavailable, match="the master is leaving"):
+            await start
+
+
+@virtual
+async def test_a_start_of_a_unit_whose_worker_has_just_died_starts_another_one() -> None:
+    async with House() as it:
+        await it.call()
+        it.worker.end()
+        # Its end is not known yet; a call that could not be delivered made it suspect.
+        it.unit._feed(Suspect(1))
+        assert 2 == await it.unit.start()
+
+
+@virtual
+async def test_a_stop_ends_a_start_that_nobody_waits_for_any_more() -> None:
+    async with House(Plan(startup=100.0)) as it:
+        call = asyncio.ensure_future(it.call())
+        await it.until(1.0)
+        stop = asyncio.ensure_future(it.unit.stop())
+        await it.until(2.0)
+        call.cancel()
+        await stop
+        assert 2.5 == it.now
+
+
+OFFERS = HandshakeResponse(
+    interfaces=[
+        InterfaceInfo(
+            name="x.v1.X",
+            fingerprint="1",
+            methods=[MethodInfo(name="One", input="x.v1.A", output="x.v1.B")],
+        )
+    ]
+)
+LACKS = HandshakeResponse(interfaces=[InterfaceInfo(name="x.v1.X", fingerprint="2")])
+GREW = HandshakeResponse(
+    interfaces=[
+        InterfaceInfo(
+            name="x.v1.X",
+            fingerprint="3",
+            methods=[
+                MethodInfo(name="One", input="x.v1.A", output="x.v1.B"),
+                MethodInfo(name="Two", input="x.v1.A", output="x.v1.B"),
+            ],
+        )
+    ]
+)
+
+
+@pytest.mark.parametrize("idles", [False, True])
+@virtual
+async def test_what_takes_the_place_of_an_absent_worker_has_to_offer_what_that_did(
+    idles: bool,
+) -> None:
+    async with House(
+        Plan(handshake=OFFERS), Plan(handshake=LACKS), Plan(handshake=GREW), idle=5.0
+    ) as it:
+        await it.call()
+        if idles:
+            await it.until(10.0)
+            assert "absent" == it.unit.state.phase
+        with pytest.raises(FailedPrecondition, match=r"x\.v1\.X/One is missing"):
+            await it.unit.swap(it.config)
+        assert 3 == await it.unit.swap(it.config)
+
+
+@virtual
+async def test_a_strict_unit_takes_nothing_that_differs() -> None:
+    async with House(Plan(handshake=OFFERS), Plan(handshake=GREW), strict=True) as it:
+        await it.call()
+        with pytest.raises(FailedPrecondition, match=r"the fingerprints of x\.v1\.X differ"):
+            await it.unit.swap(it.config)
+
+
+@virtual
+async def test_a_held_unit_is_swapped_and_stays_held() -> None:
+    async with House() as it:
+        await it.call()
+        await it.unit.stop(hold=True)
+        assert 2 == await it.unit.swap(it.config)
+        assert "held" == it.unit.state.phase
+        assert it.worker.stopped
+        assert 3 == await it.unit.start()

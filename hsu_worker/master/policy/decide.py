@@ -46,6 +46,7 @@ from hsu_worker.master.policy.trouble import Restart, Trouble
 Decision: TypeAlias = tuple[State, Sequence[Effect]]
 
 _COMING = (Phase.STARTING, Phase.READY)
+_ASKED = ("asked", "somebody asked for it")
 
 
 def decide(state: State, event: Event, now: float) -> Decision:
@@ -67,15 +68,16 @@ def _note(state: State, event: Event, now: float) -> Decision:
             return _started(state, number, now)
         case StartFailed(number, error, draw):
             return _start_failed(state, number, error, now, draw)
-        case Lost(number, how, clean, draw):
-            return _lost(state, number, how, now, draw, clean=clean)
+        case Lost(number, how, clean, draw, finishes):
+            return _lost(state, number, how, now, draw, clean=clean, finishes=finishes)
         case Unresponsive(number, how, draw):
             return _lost(state, number, how, now, draw, force=True)
-        case Suspect(number, how):
+        case Suspect(number, how, probe):
             current = places.ready(state, number)
             if current is None or current.suspect:
                 return state, ()
-            return places.put(state, evolve(current, suspect=True)), (Probe(number),)
+            suspected = places.put(state, evolve(current, suspect=True))
+            return suspected, (Probe(number),) if probe else ()
         case Alive(number):
             current = places.ready(state, number)
             if current is None:
@@ -97,7 +99,11 @@ def _note(state: State, event: Event, now: float) -> Decision:
             if state.closed:
                 return state, ()
             current = state.current
-            comes = current is not None and current.phase in _COMING and not current.stop_asked
+            comes = (
+                current is not None
+                and current.phase in _COMING
+                and not (current.stop_asked or current.suspect)
+            )
             cause = state.cause if comes else (trigger, "somebody asked for it")
             return evolve(state, held=False, wanted=not comes, trouble=Trouble(), cause=cause), ()
         case StopAsked(hold):
@@ -114,7 +120,10 @@ def _plan(state: State, now: float, effects: list[Effect]) -> State:
     """What has to be done now, whatever happened before."""
     wake: list[float] = []
     for generation in state.generations:
-        if generation.phase is Phase.DRAINING:
+        if generation.phase is Phase.STARTING and generation.stop_asked:
+            if not state.waiters:
+                state = places.stopping(state, generation, effects, *_ASKED)
+        elif generation.phase is Phase.DRAINING:
             if not generation.leases or now >= generation.drain_until:
                 state = places.stopping(
                     state, generation, effects, generation.trigger, generation.why
@@ -176,14 +185,11 @@ def _plan_ready(
             current = evolve(current, leases=current.leases + len(granted))
             state = evolve(state, current=current, waiters=waiting)
     if current.stop_asked:
-        state = places.drained(state, current, now, "asked", "somebody asked for it")
-        assert state.current is not None
-        if not state.current.leases:
-            return places.stopping(state, state.current, effects, "asked", "somebody asked for it")
-        wake.append(state.current.drain_until)
-        return state
+        return _drain_now(state, current, now, effects, wake)
+    if state.wanted and not current.suspect:
+        state = evolve(state, wanted=False)
     if state.trouble.streak:
-        recovered = current.since + rules.healthy
+        recovered = current.since + rules.healthy - state.trouble.served
         if now >= recovered:
             state = evolve(state, trouble=Trouble())
         else:
@@ -191,8 +197,21 @@ def _plan_ready(
     if rules.idle is None or current.leases or state.waiters:
         return state
     if now >= current.quiet_since + rules.idle:
+        state = places.served(state, current, now)
         return places.stopping(state, current, effects, "idle", f"not called for {rules.idle:g} s")
     wake.append(current.quiet_since + rules.idle)
+    return state
+
+
+def _drain_now(
+    state: State, current: Generation, now: float, effects: list[Effect], wake: list[float]
+) -> State:
+    """Those who waited have their leases: what was asked for during the start follows."""
+    state = places.drained(state, current, now, *_ASKED)
+    assert state.current is not None
+    if not state.current.leases:
+        return places.stopping(state, state.current, effects, *_ASKED)
+    wake.append(state.current.drain_until)
     return state
 
 
@@ -236,20 +255,23 @@ def _started(state: State, number: int, now: float) -> Decision:
     if generation is state.current:
         return evolve(state, current=ready), ()
     old = state.current
+    if state.held:
+        # It is fit to take the place, and the place stays empty.
+        effects: list[Effect] = []
+        fit = evolve(state, spec=ready.spec, trouble=Trouble())
+        return places.stopping(fit, ready, effects, "swap", "the unit is held"), effects
     flipped = evolve(
         state,
         current=ready,
         candidate=None,
         spec=ready.spec,
-        wanted=False,
-        held=False,
         trouble=Trouble(),
     )
     why = f"generation {number} has taken its place"
     told = Tell("swapped", number, "swap", f"calls go to generation {number}")
     if old is None:
         return flipped, (told, SwapEnded(number, None))
-    effects: list[Effect] = [told]
+    effects = [told]
     flipped = evolve(flipped, retiring=old)
     if old.serves:
         flipped = places.drained(flipped, old, now, "swap", why)
@@ -284,6 +306,7 @@ def _lost(
     draw: float,
     *,
     clean: bool = False,
+    finishes: bool = False,
     force: bool = False,
 ) -> Decision:
     generation = state.find(number)
@@ -293,15 +316,19 @@ def _lost(
     deliberate = generation.phase is Phase.DRAINING
     if generation is state.current and not deliberate:
         restart = state.rules.restart
+        # With exit code 0 under a call it left nobody in order.
+        clean = clean and (finishes or not generation.leases)
         again = restart is Restart.ALWAYS or (restart is Restart.ON_FAILURE and not clean)
         state = evolve(
             state,
-            wanted=again,
+            wanted=again or state.wanted,
             cause=("restart", f"generation {number} ended: {how}"),
         )
         # One that leaves in order, and is started again each time, is a loop as well.
         if not clean or restart is Restart.ALWAYS:
             state = _failed(state, how, now, draw, effects, number)
+        else:
+            state = places.served(state, generation, now)
     trigger = "liveness" if force else "exit"
     return places.stopping(state, generation, effects, trigger, how, force=force), effects
 

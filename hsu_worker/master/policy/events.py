@@ -62,6 +62,8 @@ class Lost:
     clean: bool = False
     """It left in order: with exit code 0, or by ending its registration."""
     draw: float = 1.0
+    finishes: bool = False
+    """It still answers the calls that it has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +77,12 @@ class Unresponsive:
 
 @dataclass(frozen=True, slots=True)
 class Suspect:
-    """A call could not be delivered to the worker."""
+    """A call could not be delivered to the worker, or it has missed a Ping."""
 
     generation: int
     how: str = ""
+    probe: bool = True
+    """Somebody has to find out what it is; otherwise the next look at it will tell."""
 
 
 @dataclass(frozen=True, slots=True)

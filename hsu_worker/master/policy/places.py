@@ -35,6 +35,7 @@ def put(state: State, generation: Generation) -> State:
 
 def drained(state: State, generation: Generation, now: float, trigger: str, why: str) -> State:
     """The state with this generation on its way out: no new leases, and time for those it has."""
+    state = served(state, generation, now)
     # One that is on its way out already gets no more time.
     until = generation.drain_until or now + state.rules.drain
     return put(
@@ -48,6 +49,14 @@ def drained(state: State, generation: Generation, now: float, trigger: str, why:
             suspect=False,
         ),
     )
+
+
+def served(state: State, generation: Generation, now: float) -> State:
+    """The state with what the generation served counted, if it is the one that calls went to."""
+    if generation is not state.current or generation.phase is not Phase.READY:
+        return state
+    seconds = now - generation.since
+    return evolve(state, trouble=state.trouble.after_service(state.rules, seconds))
 
 
 def stopping(

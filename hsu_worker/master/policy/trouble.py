@@ -36,7 +36,7 @@ class Rules:
     """The bound of the second delay; each further one is twice as long."""
     backoff_most: float = 30.0
     healthy: float = 60.0
-    """After serving for this long, what went before is forgotten."""
+    """After serving for this long, in all, what went before is forgotten."""
     breaker: int = 5
     """This many failures within `breaker_window` open the breaker."""
     breaker_window: float = 60.0
@@ -52,6 +52,8 @@ class Trouble:
     """When, within the breaker's window."""
     streak: int = 0
     """Failures since the unit last served for a while."""
+    served: float = 0.0
+    """Seconds for which generations served since the last failure that were then stopped in order."""
     reason: str = ""
     """The last one."""
     retry_at: float | None = None
@@ -69,7 +71,7 @@ class Trouble:
         """
         recent = (at for at in self.failures if now - at < rules.breaker_window)
         failures = (*recent, now)
-        failed = replace(self, failures=failures, streak=self.streak + 1, reason=reason)
+        failed = replace(self, failures=failures, streak=self.streak + 1, served=0.0, reason=reason)
         if rules.restart is Restart.NEVER:
             return replace(failed, open=True, retry_at=inf)
         if self.probing or len(failures) >= rules.breaker:
@@ -77,6 +79,16 @@ class Trouble:
         # The exponent is bounded, for the sake of the float.
         bound = rules.backoff * 2 ** min(failed.streak - 2, 64) if failed.streak > 1 else 0.0
         return replace(failed, retry_at=now + draw * min(bound, rules.backoff_most))
+
+    def after_service(self, rules: Rules, seconds: float) -> "Trouble":
+        """What so many seconds of a generation that was stopped in order make of it.
+
+        They add up: a unit that is stopped for idleness again and again is healthy, too.
+        """
+        if not self.streak:
+            return self
+        served = self.served + seconds
+        return Trouble() if served >= rules.healthy else replace(self, served=served)
 
     def blocks(self, now: float) -> bool:
         """Nothing may be started yet."""

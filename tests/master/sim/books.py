@@ -136,14 +136,16 @@ class Books:
                     self.health.fail(now, draw)
                     again = (Restart.ALWAYS, Restart.ON_FAILURE)
                     self.wanted = self.rules.restart in again and not failed.stop_asked
-            case Lost(number, _, clean, draw):
-                self._lost(number, now, draw, clean)
+            case Lost(number, _, clean, draw, finishes):
+                self._lost(number, now, draw, clean, finishes)
             case Unresponsive(number, _, draw):
                 self._lost(number, now, draw, clean=False)
             case StartWanted():
                 if not self.closed:
                     coming = current is not None and not current.stop_asked
                     coming = coming and self.phase in (Phase.STARTING, Phase.READY)
+                    # A suspected one may be dead.
+                    coming = coming and not (current is not None and current.suspect)
                     self.held, self.wanted = False, not coming
                     self.health.forget()
             case StopAsked(hold):
@@ -156,7 +158,7 @@ class Books:
             case Leaving(number):
                 leaving = self._current(number, Phase.READY)
                 if leaving is not None:
-                    leaving.drains, leaving.suspect = now, False
+                    self._drain(leaving, now)
                     self.wanted = self.wanted or self.rules.restart is Restart.ALWAYS
             case Suspect(number):
                 suspected = self._current(number, Phase.READY)
@@ -175,10 +177,19 @@ class Books:
             case Tick():
                 pass
 
+    def _drain(self, record: Record, now: float) -> None:
+        """It is told, or seen, to go; what it served counts."""
+        assert record.ready is not None
+        record.drains, record.suspect = now, False
+        self.health.serve(now - record.ready)
+
     def _flip(self, record: Record, now: float) -> None:
-        old, self.current = self.current, record
-        self.held = self.wanted = record.swap = False
         self.health.forget()
+        if self.held:
+            # It could take the place, which somebody wants empty.
+            return
+        old, self.current = self.current, record
+        self.wanted = record.swap = False
         if old is not None:
             old.suspect = False
             if old.ready is not None and old.drains is None:
@@ -191,12 +202,21 @@ class Books:
             return None
         return current
 
-    def _lost(self, number: int, now: float, draw: float, clean: bool) -> None:
-        if self._current(number, Phase.READY) is not None:
+    def _lost(
+        self, number: int, now: float, draw: float, clean: bool, finishes: bool = False
+    ) -> None:
+        lost = self._current(number, Phase.READY)
+        if lost is not None:
+            assert lost.ready is not None
             restart = self.rules.restart
-            self.wanted = restart is Restart.ALWAYS or (restart is Restart.ON_FAILURE and not clean)
+            # Whoever leaves under a call loses it, whatever the exit code.
+            clean = clean and (finishes or not lost.leases)
+            again = restart is Restart.ALWAYS or (restart is Restart.ON_FAILURE and not clean)
+            self.wanted = again or self.wanted
             if not clean or restart is Restart.ALWAYS:
                 self.health.fail(now, draw)
+            else:
+                self.health.serve(now - lost.ready)
 
     def _stop(self, now: float, hold: bool) -> None:
         self.held, self.wanted = hold or self.held, False
@@ -205,7 +225,7 @@ class Books:
         if current is not None:
             current.stop_asked = current.stop_asked or current.phase is Phase.STARTING
             if current.phase is Phase.READY:
-                current.drains, current.suspect = now, False
+                self._drain(current, now)
 
     def _pass_time(self, now: float) -> None:
         current = self.current
@@ -214,8 +234,11 @@ class Books:
         elif current.phase is Phase.READY:
             assert current.ready is not None
             if current.stop_asked:
-                current.drains = now
-            elif now >= current.ready + self.rules.healthy:
+                self._drain(current, now)
+                return
+            if not current.suspect:
+                self.wanted = False
+            if now >= self.health.healthy_at(current.ready):
                 self.health.forget()
 
     # What the policy does about it.
@@ -291,14 +314,17 @@ class Books:
         ended = of_it and isinstance(event, Lost | Unresponsive)
         if record.ready is None:
             failed = of_it and isinstance(event, StartFailed)
-            expect(failed or asked or flipped, "a start was given up")
+            alone = record.stop_asked and not self.waiting
+            expect(failed or asked or flipped or alone, "a start was given up")
+        elif record.swap:
+            fit = of_it and isinstance(event, Started) and self.held
+            expect(fit, "a swap was given up")
         elif effect.trigger == "idle":
             expect(not record.leases, "an idle stop under a call")
             expect(not self.waiting, "an idle stop while somebody waits")
             idle = self.rules.idle
             expect(idle is not None and now >= record.quiet + idle, "an idle stop too early")
-            if now >= record.ready + self.rules.healthy:
-                self.health.forget()
+            self.health.serve(now - record.ready)
         elif not ended:
             expect(record.drains is not None or record.stop_asked, "a stop that nobody asked for")
             over = record.drains is not None and now >= record.drains + self.rules.drain
@@ -359,6 +385,8 @@ class Books:
                 expect(not (health.open and self.waiting), "a caller waits behind the breaker")
                 if health.retry_at is not None and health.retry_at != float("inf"):
                     due.append(health.retry_at)
+        elif current.phase is Phase.STARTING:
+            expect(self.waiting or not current.stop_asked, "a start that is to be stopped goes on")
         elif current.phase is Phase.READY:
             assert current.ready is not None
             if self.waiting:
@@ -367,7 +395,7 @@ class Books:
             elif not current.leases and self.rules.idle is not None:
                 due.append(current.quiet + self.rules.idle)
             if self.health.streak:
-                due.append(current.ready + self.rules.healthy)
+                due.append(self.health.healthy_at(current.ready))
         for record in self.live.values():
             if record.drains is not None and not record.stopped:
                 expect(record.leases, "a drain that is over")

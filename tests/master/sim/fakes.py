@@ -4,7 +4,7 @@ import asyncio
 import functools
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, ParamSpec, cast
 
 import grpc
@@ -51,6 +51,9 @@ class Plan:
     """From its start to its end by itself."""
     clean: bool = False
     ending: float = 0.5
+    raises: str = ""
+    """The step in which it raises what nobody expects: start, ended or stop."""
+    handshake: HandshakeResponse = field(default_factory=HandshakeResponse)
 
 
 WELL = Plan()
@@ -71,7 +74,10 @@ class FakeWorker(Worker):
         self.pings = 0
         self.stuck = False
         self.leaving = False
+        self.closed = False
+        """Nobody can connect to it any more, and it lives."""
         self.forced = False
+        self.left_alone = False
         self.stopped = False
         self._end: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
         self._killer: asyncio.TimerHandle | None = None
@@ -80,24 +86,31 @@ class FakeWorker(Worker):
         await asyncio.sleep(self.plan.startup)
         if self.plan.fails:
             raise StartError(self.plan.fails)
-        self.handshake = HandshakeResponse()
+        if self.plan.raises == "start":
+            raise ZeroDivisionError("start")
+        self.handshake = self.plan.handshake
+        self.verify(self.handshake)
         self.connection = Connection(cast("grpc.aio.Channel", self))
         if self.plan.lives != FOR_EVER:
             loop = asyncio.get_running_loop()
             self._killer = loop.call_later(self.plan.lives, self.end, self.plan.clean)
 
     async def ended(self) -> Ending:
+        if self.plan.raises == "ended":
+            raise ZeroDivisionError("ended")
         return await asyncio.shield(self._end)
 
-    async def stop(self, *, force: bool = False) -> Ending:
+    async def stop(self, *, force: bool = False, leaving: bool = False) -> Ending:
         assert not self.stopped, "ended twice"
-        self.forced = force
+        self.forced, self.left_alone = force, leaving
         if self._killer is not None:
             self._killer.cancel()
         # Whatever still runs is cut off.
         self.end(clean=True)
         await asyncio.sleep(self.plan.ending)
         self.stopped = True
+        if self.plan.raises == "stop":
+            raise ZeroDivisionError("stop")
         return await self._end
 
     def end(self, clean: bool = False) -> None:
@@ -112,7 +125,7 @@ class FakeWorker(Worker):
 
     async def _ping(self, _request: bytes, *, timeout: float, **_: object) -> bytes:
         self.pings += 1
-        if self._end.done():
+        if self._end.done() or self.closed:
             raise failure(grpc.StatusCode.UNAVAILABLE)
         if self.stuck:
             await asyncio.sleep(timeout)
@@ -121,7 +134,7 @@ class FakeWorker(Worker):
         return PingResponse(state=leaving if self.leaving else running).SerializeToString()
 
     def _admit(self) -> None:
-        if self._end.done() or self.leaving:
+        if self._end.done() or self.leaving or self.closed:
             raise failure(grpc.StatusCode.UNAVAILABLE, "no")
 
     async def _work(self, request: bytes, *, timeout: float | None, **_: object) -> bytes:

@@ -19,10 +19,23 @@ class Health:
     retry_at: float | None = None
     open: bool = False
     probing: bool = False
+    served: float = 0.0
+    """In order, since the last failure, by generations that are no more."""
+
+    def serve(self, seconds: float) -> None:
+        """A generation has served, and is stopped in order."""
+        self.served += seconds
+        if self.served >= self.rules.healthy:
+            self.forget()
+
+    def healthy_at(self, ready: float) -> float:
+        """When what went wrong is forgotten, if the one that is ready since then goes on."""
+        return ready + self.rules.healthy - self.served
 
     def fail(self, now: float, draw: float) -> None:
         rules = self.rules
         self.streak += 1
+        self.served = 0.0
         self.failures = [at for at in self.failures if now - at < rules.breaker_window] + [now]
         if rules.restart is Restart.NEVER:
             self.open, self.retry_at = True, inf
@@ -35,7 +48,7 @@ class Health:
             self.retry_at = now + draw * min(delay, rules.backoff_most)
 
     def forget(self) -> None:
-        self.failures, self.streak = [], 0
+        self.failures, self.streak, self.served = [], 0, 0.0
         self.retry_at, self.open, self.probing = None, False, False
 
     def stop(self) -> None:

@@ -15,6 +15,8 @@ class Worker:
     ended: bool = False
     """It has crashed or exited; the master may not know yet."""
     leaving: bool = False
+    closed: bool = False
+    """Nobody can connect to it any more, and it lives."""
     stuck: bool = False
 
 

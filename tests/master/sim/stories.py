@@ -10,7 +10,9 @@ from hsu_worker.master.policy import Restart, Rules
 Deed: TypeAlias = Literal["stop", "hold", "start", "restart", "swap", "suspect", "tick"]
 
 #: How a start, or a worker that runs, turns out.
-Fate: TypeAlias = Literal["well", "fails", "hangs", "crashes", "exits", "leaves", "sticks"]
+Fate: TypeAlias = Literal[
+    "well", "fails", "hangs", "crashes", "exits", "leaves", "sticks", "stalls", "closes"
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +107,11 @@ def anything(dice: Random) -> Story:
             (("well",), ("well",), ("well", "well", "fails", "hangs"), ("fails",))
         ),
         fates=dice.choice(
-            (("well", "crashes"), ("well", "crashes", "exits", "leaves", "sticks"), ("crashes",))
+            (
+                ("well", "crashes"),
+                ("well", "crashes", "exits", "leaves", "sticks", "stalls", "closes"),
+                ("crashes",),
+            )
         ),
         startup=dice.choice(((0.0, 0.0), (0.0, 0.3), (0.5, 3.0))),
         life=dice.choice((0.0, 0.3, 3.0)),

@@ -44,8 +44,15 @@ from tests.master.sim.stories import STORIES, Deed, Fate, Planned
 #: Seconds after which a launcher gives up a start that shows no progress.
 STALL = 20.0
 
-#: Seconds in which the liveness notices a worker that is stuck.
+#: Seconds in which the liveness misses a worker that is stuck, and in which it gives it up.
+MISSED = 5.0
 DETECTED = 15.0
+
+#: Seconds for which one stands still that goes on then.
+STALLED = 8.0
+
+#: Seconds that a worker has to do after it has closed its server.
+FLUSHED = 4.0
 
 #: Seconds that a worker on its way out gives its calls.
 LAST_CALLS = 3.0
@@ -193,7 +200,7 @@ class World:
             call.worker = None
             self._feed(Release(worker.number))
             self._ask(call)
-        elif worker.ended or worker.leaving:
+        elif worker.ended or worker.leaving or worker.closed:
             # Nobody takes it: it is made again, once it is known where to.
             call.worker = None
             self._feed(Suspect(worker.number))
@@ -277,7 +284,11 @@ class World:
             case "leaves":
                 return (self._leave_by_itself,)
             case "sticks":
-                return (self._stick,)
+                return self._stick, False
+            case "stalls":
+                return self._stick, True
+            case "closes":
+                return (self._close_server,)
             case _:
                 return (self._stay,)
 
@@ -311,17 +322,38 @@ class World:
             wait = LAST_CALLS if worker.running else 0.0
             self._at(self.now + wait, self._exit, worker, True)
 
-    def _stick(self, worker: Worker) -> None:
-        if not (worker.stopping or worker.ended):
-            worker.stuck = True
+    def _stick(self, worker: Worker, for_a_while: bool) -> None:
+        if worker.stopping or worker.ended:
+            return
+        worker.stuck = True
+        missed = Suspect(worker.number, "it does not answer", probe=False)
+        self._at(self.now + MISSED, self._report, worker, missed)
+        if for_a_while:
+            self._at(self.now + STALLED, self._go_on, worker)
+        else:
             event = Unresponsive(worker.number, "it hangs", self.dice.random())
             self._at(self.now + DETECTED, self._report, worker, event)
 
+    def _go_on(self, worker: Worker) -> None:
+        if worker.stopping or worker.ended:
+            return
+        worker.stuck = False
+        self._report(worker, Alive(worker.number))
+        for call in list(worker.running):
+            self._soon(self._return, call, worker)
+
+    def _close_server(self, worker: Worker) -> None:
+        """It answers nobody any more, and flushes something before it exits."""
+        if not (worker.stopping or worker.ended):
+            worker.closed = True
+            for call in list(worker.running):
+                self._soon(self._break, call, worker)
+            self._at(self.now + FLUSHED, self._exit, worker, True)
+
     def _probed(self, worker: Worker) -> None:
-        if worker.ended:
-            event = Unresponsive(worker.number, "broken", self.dice.random())
-            self._at(self.now + 1.0, self._report, worker, event)
-        else:
+        if worker.ended or worker.closed:
+            self._at(self.now + 1.0, self._report, worker, Leaving(worker.number))
+        elif not worker.stuck:
             self._report(worker, (Leaving if worker.leaving else Alive)(worker.number))
 
     def _stop(self, worker: Worker) -> None:
@@ -350,11 +382,9 @@ class World:
                 self._feed(StopAsked(hold=True))
             case "start":
                 self._feed(StartWanted())
-                self._arrive(Planned(at=self.now, length=0.0))
             case "restart":
                 self._feed(StopAsked())
                 self._feed(StartWanted("restart"))
-                self._arrive(Planned(at=self.now, length=0.0))
             case "swap":
                 self.swaps += 1
                 self._feed(SwapAsked(self.swaps))
