@@ -12,6 +12,9 @@ from hsu_worker.interface import AnyInterface
 #: The number of every extension of buf.validate: `(buf.validate.field)`, `.message`, `.oneof`.
 _NUMBER: Final = 1159
 
+#: What to do when the library is there, and is another one than we need.
+UPDATE: Final = "update it with: pip install --upgrade 'hsu-worker[validate]'"
+
 
 def unenforceable(interface: AnyInterface) -> str:
     """Why the rules of an interface can't be enforced; "" when they can, or when there are none."""

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
 
+from hsu_worker.authoring.rules import UPDATE
 from hsu_worker.codegen.sources import ProtoPath, shipped_folder
 from hsu_worker.errors import CodegenError
 from hsu_worker.wire import buf_validate
@@ -88,7 +89,10 @@ def _with_rules(into: Path) -> list[str]:
     """
     if importlib.util.find_spec("protovalidate") is None:
         return []
-    from protovalidate import ViolationPb
+    try:
+        from protovalidate import ViolationPb
+    except ImportError as error:
+        raise CodegenError(f"{buf_validate.FILE} can't be had: {error}; {UPDATE}") from None
 
     schema = into / "buf.validate"
     compiled = FileDescriptorProto.FromString(ViolationPb.desc().file.proto.to_binary())

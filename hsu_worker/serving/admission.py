@@ -56,8 +56,10 @@ def admission(
         if refusal is not None:
             raise Refused(refusal)
         sent = {key: value for key, value in metadata if key != AUTHORIZATION}
-        if CALL_CHAIN in sent:
-            refuse_cycle(cast("str", sent[CALL_CHAIN]))
+        given_id = sent.get(CALL_ID)
+        if given_id is not None:
+            # A call that is made within another; only such a one has come through units.
+            refuse_cycle(cast("str", sent.get(CALL_CHAIN, "")))
         # grpc's stubs leave out that it is None without a deadline.
         left = cast("float | None", context.time_remaining())
         now = time.monotonic()
@@ -67,7 +69,7 @@ def admission(
             metadata=sent,
             peer=context.peer(),
             deadline=None if left is None else now + left,
-            id=_call_id(sent.get(CALL_ID)),
+            id=_call_id(given_id),
         )
         call.begin(now, cast("asyncio.Task[Any]", asyncio.current_task()))
         CURRENT_CALL.set(call)

@@ -8,7 +8,7 @@ from typing import Any, Final, TypeAlias
 
 from google.protobuf.message import Message
 
-from hsu_worker.authoring.rules import messages_with_rules
+from hsu_worker.authoring.rules import UPDATE, messages_with_rules
 from hsu_worker.errors import AppError, InvalidArgument
 from hsu_worker.interface import Method
 from hsu_worker.wire.status import MAX_DETAILS, sendable_message
@@ -33,7 +33,10 @@ def check_of(method: Method) -> Check | None:
     ruled = messages_with_rules(method.request)
     if not ruled:
         return None
-    library = _library()
+    try:
+        library = _library()
+    except ImportError as error:
+        raise AppError(f"the rules of {method.path} can't be enforced: {error}; {UPDATE}") from None
     violations_of = library.Validator().collect_violations
     for message in ruled:
         try:
@@ -59,6 +62,9 @@ def check_of(method: Method) -> Check | None:
 def _library() -> Any:
     # Takes a tenth of a second, so only workers with rules import it.
     import protovalidate
+
+    # Older versions lack it, and tell violations in another form.
+    from protovalidate import ViolationPb as ViolationPb
 
     return protovalidate
 

@@ -87,7 +87,7 @@ class _Watch:
     def _turn(self) -> None:
         now = time.monotonic()
         if self._told == self._due:
-            log.warning("the event loop turns again, after %.1f s", now - self._due)
+            log.warning("the event loop turns again, after at least %.1f s", now - self._due)
         pause = self._seconds / 2
         self._due = now + pause
         self._timer = self._loop.call_later(pause, self._turn)
@@ -119,8 +119,8 @@ class _Watch:
         if due == self._due:
             self._told = due
             log.warning(
-                "%s has kept the event loop from turning for %.1f s, and nothing else is answered: "
-                "%s; %s",
+                "%s has kept the event loop from turning for at least %.1f s, and nothing else is "
+                "answered: %s; %s",
                 who,
                 time.monotonic() - due,
                 _place(stack),

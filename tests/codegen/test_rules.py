@@ -2,7 +2,9 @@
 
 import importlib.util
 import sys
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
@@ -100,6 +102,21 @@ def test_without_the_extra_and_a_copy_the_cure_is_told(
     assert str(refused.value).endswith(
         "\nbuf/validate/validate.proto comes with the extra `validate`: "
         "pip install 'hsu-worker[validate]'"
+    )
+
+
+def test_another_version_of_the_extra_is_told(
+    user: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = ModuleType("protovalidate")
+    old.__spec__ = ModuleSpec("protovalidate", None)
+    monkeypatch.setitem(sys.modules, "protovalidate", old)
+    with pytest.raises(CodegenError) as refused:
+        generate([user], out=tmp_path / "gen")
+
+    assert str(refused.value).startswith("buf/validate/validate.proto can't be had: cannot import ")
+    assert str(refused.value).endswith(
+        "; update it with: pip install --upgrade 'hsu-worker[validate]'"
     )
 
 

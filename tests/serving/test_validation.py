@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from hsu_worker import App, InvalidArgument, Requests, RpcError, implements
 from hsu_worker.authoring.rules import messages_with_rules
 from hsu_worker.errors import AppError
 from hsu_worker.interface import Method
-from hsu_worker.serving.validation import check_of
+from hsu_worker.serving.validation import _library, check_of
 from hsu_worker.testing import running
 from hsu_worker.wire import buf_validate
 from tests.gen.hsu_test_kinds import Kinds
@@ -194,6 +195,20 @@ def test_without_the_library_an_app_with_rules_is_refused(monkeypatch: pytest.Mo
     App(Shop(), validate=False)
 
 
+def test_another_version_of_the_library_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    old = ModuleType("protovalidate")
+    monkeypatch.setitem(sys.modules, "protovalidate", old)
+    _library.cache_clear()
+    with pytest.raises(AppError) as refused:
+        check_of(Ruled.methods["order"])
+
+    assert str(refused.value) == (
+        "the rules of /hsu.test.v1.Ruled/Order can't be enforced: cannot import name 'ViolationPb' "
+        "from 'protovalidate' (unknown location); "
+        "update it with: pip install --upgrade 'hsu-worker[validate]'"
+    )
+
+
 def test_a_worker_with_rules_does_not_start_without_the_library(tmp_path: Path) -> None:
     (tmp_path / "shop.py").write_text(
         "import sys\n"
@@ -227,7 +242,7 @@ def test_messages_with_rules_can_be_had_without_the_library() -> None:
 def test_only_a_worker_with_rules_loads_the_library() -> None:
     code = """
 import json, sys
-from hsu_worker.serving.validation import check_of
+from hsu_worker.serving.validation import _library, check_of
 from tests.gen.hsu_test_rules import Ruled
 before = check_of(Ruled.methods["look"]), "protovalidate" in sys.modules
 after = check_of(Ruled.methods["order"]) is not None, "protovalidate" in sys.modules
@@ -254,7 +269,7 @@ def test_the_whole_schema_of_the_users_is_taken_when_it_is_there(tmp_path: Path)
 import sys; sys.path[:0] = [{str(ROOT)!r}, {str(tmp_path)!r}]
 from google.protobuf import descriptor_pool
 from tests.gen.hsu_test_rules import Cart, Ruled
-from hsu_worker.serving.validation import check_of
+from hsu_worker.serving.validation import _library, check_of
 descriptor_pool.Default().FindMessageTypeByName("buf.validate.Violation")
 try:
     check_of(Ruled.methods["order"])(Cart(customer="A", cash=True))

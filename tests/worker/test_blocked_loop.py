@@ -75,12 +75,12 @@ async def test_a_handler_that_blocks_is_named_with_its_line(told: Told) -> None:
     first, second = told.lines
     place = told.line_of("told.block()  # here")
     assert seconds(first).startswith(
-        "hsu.test.v1.Kinds/Unary (call ID) has kept the event loop from turning for N s, and "
+        "hsu.test.v1.Kinds/Unary (call ID) has kept the event loop from turning for at least N s, and "
         f"nothing else is answered: {place}"
     )
     assert ".Blocking.unary: told.block()  # here, which leads to " in first
     assert first.endswith("; make the handler a plain `def`, or run this in asyncio.to_thread")
-    assert "the event loop turns again, after N s" == seconds(second)
+    assert "the event loop turns again, after at least N s" == seconds(second)
 
 
 async def test_it_is_told_once_however_long_it_takes(told: Told) -> None:
@@ -122,7 +122,7 @@ async def test_a_lifespan_that_blocks_is_named(told: Told) -> None:
     async with running(App(Blocking(), blocked_loop=SOON)):
         pass
 
-    assert told.lines[0].startswith("a lifespan has kept the event loop from turning for ")
+    assert told.lines[0].startswith("a lifespan has kept the event loop from turning for at least ")
     assert ".Blocking.loaded: told.block()" in told.lines[0]
     assert told.lines[0].endswith("; make it a plain generator, or run this in asyncio.to_thread")
 
