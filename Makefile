@@ -15,6 +15,8 @@ GEN_INSTALLED := .venv-gen/.installed
 GEN := $(BIN)/hsu-worker gen --protoc ".venv-gen/bin/python -m grpc_tools.protoc"
 GEN_OURS := $(GEN) -I proto --out hsu_worker/gen proto/*.proto
 GEN_TESTS := $(GEN) -I tests/protos --out tests/gen tests/protos/*.proto
+GEN_TEMPLATE := $(GEN) -I templates/project/proto --out templates/project/hsu_template/gen \
+	templates/project/proto/*.proto
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -70,10 +72,14 @@ lint: $(INSTALLED) types  ## Check format, rules, types, contracts and shell
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/buf lint
+	$(BIN)/buf lint templates/project
 	$(BIN)/buf format --diff --exit-code
+	$(BIN)/buf format templates/project --diff --exit-code
 	bash -n .ci/run
 	$(MAKE) --dry-run --always-make --no-print-directory \
 		help demo test test-min bench chaos gen-all check-gen breaking clean | bash -n
+	$(MAKE) --dry-run --always-make --no-print-directory --directory templates/project \
+		help install gen check-gen test lint format serve master image clean | bash -n
 
 .PHONY: types
 types: $(INSTALLED)  ## Run both type checkers
@@ -84,11 +90,13 @@ types: $(INSTALLED)  ## Run both type checkers
 gen-all: $(INSTALLED) $(GEN_INSTALLED)  ## Make all code again that is made from .proto files
 	$(GEN_OURS)
 	$(GEN_TESTS)
+	$(GEN_TEMPLATE)
 
 .PHONY: check-gen
 check-gen: $(INSTALLED) $(GEN_INSTALLED)  ## Prove that the generated code is current
 	$(GEN_OURS) --check
 	$(GEN_TESTS) --check
+	$(GEN_TEMPLATE) --check
 
 .PHONY: breaking
 breaking: $(INSTALLED)  ## Compare proto/ with the last tag: nothing that is in use may break

@@ -224,6 +224,14 @@ class CodegenError(HsuError):
     """A `.proto` that doesn't compile, or from which no Python can be made."""
 
 
+class ScaffoldError(HsuError):
+    """A project or an interface that can't be made. The message lists every reason."""
+
+
+class BadName(ScaffoldError):
+    """A name that a project or an interface can't have; there may be further reasons."""
+
+
 class HandshakeError(HsuError):
     """A worker that is not the one that was asked for. The message names what differs."""
 

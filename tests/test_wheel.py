@@ -12,6 +12,8 @@ from typing import TypeAlias
 
 import pytest
 
+from tests.test_repo import tracked
+
 ROOT = Path(__file__).parent.parent
 
 #: Builds and installs over the network, when pip's cache is empty.
@@ -82,6 +84,9 @@ import hsu_worker
 print(json.dumps([os.path.realpath(path) for path in (hsu_worker.__file__, *sys.path)]))
 """
 
+#: pyright's settings, for whoever wants to know all.
+STRICT = {"typeCheckingMode": "strict", "pythonVersion": "3.11"}
+
 #: Runs one of the new environment's programs, and returns what it prints.
 Run: TypeAlias = Callable[..., str]
 
@@ -97,7 +102,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def run(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """An environment with the wheel, its extra `gen`, and nothing else of ours."""
+    """An environment with the wheel, its extra `gen`, what tests need, and nothing else of ours."""
     folder = tmp_path_factory.mktemp("elsewhere")
     programs = folder / "environment" / "bin"
     output(sys.executable, "-m", "venv", folder / "environment", cwd=folder)
@@ -111,10 +116,11 @@ def run(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
         )
     )
     pip = (programs / "python", "-m", "pip", "--disable-pip-version-check", "install", "--quiet")
-    output(*pip, "--constraint", constraints, f"{wheel}[gen]", cwd=folder)
+    wanted = (f"{wheel}[gen]", "pytest", "types-protobuf")
+    output(*pip, "--constraint", constraints, *wanted, cwd=folder)
 
-    def run(program: str, *arguments: str | Path) -> str:
-        return output(programs / program, *arguments, cwd=folder)
+    def run(program: str, *arguments: str | Path, cwd: str = "") -> str:
+        return output(programs / program, *arguments, cwd=folder / cwd)
 
     return run
 
@@ -135,10 +141,14 @@ def output(*command: str | Path, cwd: Path) -> str:
     return ran.stdout
 
 
-def test_the_wheel_holds_contracts_types_and_licence_and_no_tests(wheel: Path) -> None:
+def test_the_wheel_holds_contracts_templates_types_and_licence_and_no_tests(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
-    contracts = {f"hsu_worker/proto/{path.name}" for path in ROOT.glob("proto/*.proto")}
-    assert contracts == {name for name in names if name.endswith(".proto")}
+    for folder in ("proto", "templates"):
+        files = {path.relative_to(ROOT) for path in tracked() if path.is_relative_to(ROOT / folder)}
+        beginning = f"hsu_worker/{folder}/"
+        assert {f"hsu_worker/{path}" for path in files} == {
+            name for name in names if name.startswith(beginning)
+        }
     licence = f"hsu_worker-{version('hsu-worker')}.dist-info/licenses/LICENSE"
     assert {"hsu_worker/py.typed", licence} <= set(names)
     assert {"hsu_worker", licence.split("/")[0]} == {name.split("/")[0] for name in names}
@@ -159,3 +169,29 @@ def test_the_wheel_works_without_the_checkout(run: Run) -> None:
 
 def test_the_readme_works_without_the_checkout(run: Run) -> None:
     run("python", "-W", "error", ROOT / "tests" / "page.py", ROOT / "README.md")
+
+
+def test_a_new_project_passes_its_tests(run: Run) -> None:
+    run("hsu-worker", "new", "my-svc", "--interface", "WordList", "--interface", "Spelling")
+    assert "8 passed in " in run("python", "-m", "pytest", "-q", cwd="my-svc")
+    run("hsu-worker", "new", "small", "--minimal")
+    assert "4 passed in " in run("python", "-m", "pytest", "-q", cwd="small")
+
+
+def test_the_linters_find_nothing_in_a_new_project(run: Run) -> None:
+    run("hsu-worker", "new", "linted", "--interface", "WordList")
+    run("hsu-worker", "new-interface", "Spelling", cwd="linted")
+    python, folder = run(
+        "python", "-c", "import os, sys; print(sys.executable, os.getcwd())", cwd="linted"
+    ).split()
+    project = Path(folder)
+    (project / "pyrightconfig.json").write_text(json.dumps(STRICT))
+    for linter, *arguments in (
+        ("mypy", "--python-executable", python),
+        ("pyright", "--pythonpath", python),
+        ("ruff", "check"),
+        ("ruff", "format", "--check"),
+        ("buf", "lint"),
+        ("buf", "format", "--exit-code"),
+    ):
+        output(Path(sys.executable).with_name(linter), *arguments, cwd=project)

@@ -6,12 +6,12 @@ for that one. Its pyproject.toml is changed in that one place, or not at all.
 
 import re
 import tomllib
-from collections.abc import Iterable, Iterator
-from copy import deepcopy
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, requires
 from pathlib import Path
-from typing import Any
+
+from hsu_worker.codegen.toml_list import with_items
 
 _IN_MESSAGES = re.compile(r"^# Protobuf Python Version: (\d+(?:\.\d+)*)\s*$", re.MULTILINE)
 _REQUIREMENT = re.compile(r"^\s*([\w.-]+)\s*(?:\[[^\]]*\])?\s*([^;@]*)")
@@ -48,7 +48,7 @@ def declaration(floor: str, out: Path) -> Declaration:
     try:
         text = file.read_bytes().decode()
         data = tomllib.loads(text)
-        dependencies = {_name(line): line for line in data["project"]["dependencies"]}
+        dependencies = {requirement_name(line): line for line in data["project"]["dependencies"]}
     except (KeyError, TypeError, ValueError):
         return Declaration(f"{needs}; declare it where {file} says what the project needs")
     if (old := dependencies.get("protobuf")) is not None:
@@ -63,11 +63,9 @@ def declaration(floor: str, out: Path) -> Declaration:
         new = [old, f"protobuf>={floor}"]
     else:
         return Declaration(f"{needs}, and {file} doesn't declare it")
-    if "" not in new:
-        for candidate in _edits(text, old, new):
-            if _is_only_that(data, candidate, old, new):
-                return Declaration(problem, file, candidate)
-    return Declaration(problem)
+    if "" in new or not (edited := with_items(text, ("project", "dependencies"), old, new)):
+        return Declaration(problem)
+    return Declaration(problem, file, edited)
 
 
 def _pyproject(out: Path) -> Path | None:
@@ -95,37 +93,17 @@ def _raised(requirement: str, floor: str) -> str:
     return f"{requirement[: lower.start(2)]}{floor}{requirement[lower.end(2) :]}"
 
 
-def _edits(text: str, old: str, new: list[str]) -> Iterator[str]:
-    """The text with `old` replaced, at each place where it stands in quotes."""
-    for found in re.finditer(f"([\"']){re.escape(old)}\\1", text):
-        quote = found[1]
-        indent = text[text.rfind("\n", 0, found.start()) + 1 : found.start()]
-        line_end = "\r\n" if "\r\n" in text else "\n"
-        between = ", " if indent.strip() else f",{line_end}{indent}"
-        put = between.join(f"{quote}{line}{quote}" for line in new)
-        yield text[: found.start()] + put + text[found.end() :]
-
-
-def _is_only_that(data: dict[str, Any], candidate: str, old: str, new: list[str]) -> bool:
-    expected = deepcopy(data)
-    place = expected["project"]["dependencies"].index(old)
-    expected["project"]["dependencies"][place : place + 1] = new
-    try:
-        return tomllib.loads(candidate) == expected
-    except tomllib.TOMLDecodeError:
-        return False
-
-
 def _own_floor() -> str:
     """The floor that comes with hsu_worker itself."""
     try:
         ours = requires("hsu-worker") or []
     except PackageNotFoundError:
         return ""
-    return next((_lower(line) for line in ours if _name(line) == "protobuf"), "")
+    return next((_lower(line) for line in ours if requirement_name(line) == "protobuf"), "")
 
 
-def _name(requirement: str) -> str:
+def requirement_name(requirement: str) -> str:
+    """The package that a requirement asks for, as packages are compared; "" when it is none."""
     found = _REQUIREMENT.match(requirement)
     return re.sub(r"[-_.]+", "-", found[1]).lower() if found else ""
 

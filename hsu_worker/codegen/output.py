@@ -1,14 +1,13 @@
 """The generated files: compared with what is there, and written all or none."""
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 
 from hsu_worker.codegen.floor import Declaration, floor_of
 from hsu_worker.codegen.text import MARK
+from hsu_worker.codegen.writing import write_all
 from hsu_worker.errors import CodegenError
 
 #: What protoc's own files hold near their beginning; people come to us with such files.
@@ -70,6 +69,14 @@ class Output:
             CodegenError: A file is in the way that no generator made, or can't be written; then
                 nothing has been.
         """
+        write_all(self.changes())
+
+    def changes(self) -> dict[Path, str]:
+        """What is missing or different, the project's declaration included.
+
+        Raises:
+            CodegenError: A file is in the way that no generator made.
+        """
         states = self.states()
         foreign = [
             path
@@ -88,7 +95,7 @@ class Output:
         changed = {path: texts[path] for path in states if states[path] is not State.CURRENT}
         if self.declaration.file is not None:
             changed[self.declaration.file] = self.declaration.text
-        _replace(changed)
+        return changed
 
     def _all(self) -> dict[Path, str]:
         markers = (package / "__init__.py" for package in self.packages)
@@ -114,31 +121,3 @@ def _state(there: bytes | None, text: str) -> State:
 def _is_generated(there: bytes) -> bool:
     beginning = there[:2000].decode(errors="replace")
     return not there or any(mark in beginning for mark in (MARK, *_OF_PROTOC))
-
-
-def _replace(files: Mapping[Path, str]) -> None:
-    """Write all files beside their places first: a full disk then leaves the old ones."""
-    written: dict[Path, Path] = {}
-    try:
-        for path, text in files.items():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with NamedTemporaryFile(
-                "wb", dir=path.parent, prefix=f".{path.name}.", delete=False
-            ) as temporary:
-                written[Path(temporary.name)] = path
-                temporary.write(text.encode())
-            mode = path.stat().st_mode if path.exists() else 0o666 & ~_umask()
-            os.chmod(temporary.name, mode)
-        for temporary_path, path in written.items():
-            temporary_path.replace(path)
-    except OSError as error:
-        raise CodegenError(f"can't write {error.filename}: {error.strerror}") from None
-    finally:
-        for temporary_path in written:
-            temporary_path.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

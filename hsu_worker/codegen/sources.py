@@ -16,10 +16,10 @@ from hsu_worker.wire import buf_validate
 _PACKAGE = Path(__file__).parent.parent
 
 
-def shipped_folder() -> Path:
-    """The folder of our own `.proto` files: in the wheel inside the package, in a checkout beside it."""
-    inside = _PACKAGE / "proto"
-    return inside if inside.is_dir() else _PACKAGE.parent / "proto"
+def shipped_folder(name: str = "proto") -> Path:
+    """A folder of ours that is no Python: in the wheel inside the package, in a checkout beside it."""
+    inside = _PACKAGE / name
+    return inside if inside.is_dir() else _PACKAGE.parent / name
 
 
 @dataclass(frozen=True, slots=True)

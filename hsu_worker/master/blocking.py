@@ -96,7 +96,11 @@ class BlockingMaster:
 
     def status(self) -> Mapping[str, UnitStatus]:
         """As `Master.status`."""
-        return self._master.status()
+
+        async def status() -> Mapping[str, UnitStatus]:
+            return self._master.status()
+
+        return self._portal.wait(status())
 
     def why(self, unit: str) -> list[Event]:
         """As `Master.why`."""

@@ -1,8 +1,7 @@
 """The owner of one unit: the only writer of its state, and the doer of what the policy decides."""
 
 import asyncio
-import itertools
-from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import grpc.aio
 
 from hsu_worker.errors import (
+    DeadlineExceeded,
     Dispatch,
     HandshakeError,
     RpcError,
@@ -26,12 +26,12 @@ from hsu_worker.master.instance import Instance
 from hsu_worker.master.launcher import Worker
 from hsu_worker.master.logs import UnitLog
 from hsu_worker.master.policy import refusals
-from hsu_worker.master.raised_again import same_error
 from hsu_worker.master.start_wait import StartWait
 from hsu_worker.master.tables import UnitConfig
+from hsu_worker.master.waiters import Waiters
 from hsu_worker.wire.chain import cycle
 from hsu_worker.wire.connection import Connection, Lease
-from hsu_worker.wire.status import from_grpc
+from hsu_worker.wire.status import error_info, from_grpc
 
 #: What stops a worker that nobody wanted to end.
 _UNWANTED = ("exit", "start", "liveness")
@@ -59,7 +59,7 @@ class Unit:
     ) -> None:
         self.config = config
         self.log = unit_log
-        self.on_standing: Callable[[], None] = lambda: None
+        self.on_standing: Callable[[], None] = _nobody
         """Called when it may be that calls are refused now, or no longer."""
         self.history = History(config.name, tell)
         self._make = make
@@ -67,8 +67,7 @@ class Unit:
         self._state = policy.State(rules=config.rules)
         #: How generations are launched; a swap adds one.
         self._specs: dict[int, UnitConfig] = {0: config}
-        self._numbers = itertools.count(1)
-        self._waiting: dict[int, asyncio.Future[int]] = {}
+        self._waiters = Waiters(self._feed)
         self._instances: dict[int, Instance] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._start_waits: list[StartWait] = []
@@ -212,41 +211,29 @@ class Unit:
         if self._timer is not None:
             self._timer.cancel()
 
-    async def _acquire(self, deadline: float | None, what: str, start: bool, way: str = "") -> int:
-        waiter = next(self._numbers)
-        granted: asyncio.Future[int] = self._loop.create_future()
-        self._waiting[waiter] = granted
-        self._feed(policy.Arrive(waiter, what, start, way))
-        if granted.done():
-            del self._waiting[waiter]
-            return granted.result()
+    async def _acquire(self, deadline: float | None, what: str, start: bool, way: str) -> int:
         # Without a deadline of its own the start's wall budget bounds the wait, twice: a caller may
         # have to see the old generation out.
         until = deadline
         if until is None:
             until = self._loop.time() + 2 * self.config.start_timeout
         try:
-            async with asyncio.timeout_at(until):
-                return await granted
+            return await self._waiters.lease(until, what, start=start, cycle=way)
         except TimeoutError:
-            self._abandon(waiter, granted)
             raise self._late(deadline) from None
-        except asyncio.CancelledError:
-            self._abandon(waiter, granted)
-            raise
-        finally:
-            self._waiting.pop(waiter, None)
 
     def _late(self, deadline: float | None) -> RpcError:
-        detail = self.worker.detail if self.worker is not None and self.config.register else ""
-        return refusals.late(self._state, detail, limited=deadline is not None)
-
-    def _abandon(self, waiter: int, granted: "asyncio.Future[int]") -> None:
-        # The grant may have come in the same instant in which the caller left.
-        if granted.done() and not granted.cancelled() and granted.exception() is None:
-            self._feed(policy.Release(granted.result()))
-        else:
-            self._feed(policy.Leave(waiter))
+        reason = self._state.trouble.reason
+        last = f"; it failed before: {reason}" if reason else ""
+        if not reason and self.worker is not None and self.config.register:
+            last = f": {self.worker.detail}"
+        kind = Unavailable if deadline is None else DeadlineExceeded
+        return kind(
+            f"unit {self.config.name!r}: the time ran out while waiting for it "
+            f"({self._state.phase}){last}",
+            details=[error_info("NOT_READY", unit=self.config.name)],
+            dispatched=Dispatch.NO,
+        )
 
     def _lendable(self, number: int) -> bool:
         generation = self._state.find(number)
@@ -297,11 +284,11 @@ class Unit:
     def _do(self, effect: policy.Effect) -> None:
         match effect:
             case policy.Grant(waiters, generation):
-                self._settle(waiters, generation)
+                self._waiters.settle(waiters, generation)
             case policy.Wake(at):
                 self._wake(at)
             case policy.Refuse(waiters, error):
-                self._settle(waiters, error)
+                self._waiters.settle(waiters, error)
             case policy.Start():
                 self._start(effect)
             case policy.Stop(generation):
@@ -326,18 +313,6 @@ class Unit:
                 self._swap.set_result(generation)
             else:
                 self._swap.set_exception(error)
-
-    def _settle(self, waiters: Sequence[int], result: int | RpcError) -> None:
-        for waiter in waiters:
-            granted = self._waiting.get(waiter)
-            if isinstance(result, RpcError):
-                if granted is not None and not granted.done():
-                    granted.set_exception(same_error(result))
-            elif granted is not None and not granted.done():
-                granted.set_result(result)
-            else:
-                # Its caller was cancelled, and has not run yet to say so.
-                self._loop.call_soon(self._feed, policy.Release(result))
 
     def _wake(self, at: float) -> None:
         if self._timer is not None and not self._timer.cancelled() and self._timer.when() > at:
@@ -408,3 +383,7 @@ class Unit:
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _nobody() -> None:
+    """Nobody wants to know."""

@@ -91,8 +91,10 @@ def test_a_blocking_master_calls(tmp_path: Path) -> None:
         client = master.client(Kinds)
         answer = client.unary(Ask(text="hello"), timeout=20)
         numbers = [each.number for each in client.server_stream(Ask(number=3), timeout=20)]
+        status = master.status()["u"]
 
     assert ("hello", [0, 1, 2]) == (answer.text, numbers)
+    assert ("ready", 1) == (status.phase, status.generation)
     assert [] == processes_in(tmp_path)
 
 

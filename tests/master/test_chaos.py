@@ -20,7 +20,7 @@ def test_nothing_is_lost_or_left_when_everything_is_attacked() -> None:
         Mutant(
             "those who wait are forgotten",
             "T40",
-            "policy.decide:_plan_ready",
+            "policy.plan:_ready",
             "granted, waiting = state.waiters[:room], state.waiters[room:]",
             "granted, waiting = state.waiters[: max(1, room - 1)], state.waiters[room:]",
         ),

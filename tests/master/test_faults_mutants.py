@@ -71,7 +71,7 @@ MUTANTS: dict[Callable[..., Any], list[Mutant]] = {
         Mutant(
             "a start that fails is tried again by itself",
             "T13",
-            "policy.decide:_start_failed",
+            "policy.note:_start_failed",
             "again = state.rules.restart in (Restart.ALWAYS, Restart.ON_FAILURE) and not stopped",
             "again = not stopped",
         ),

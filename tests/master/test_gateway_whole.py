@@ -152,4 +152,4 @@ async def loaded(self):
             await it.master.stop("u", hold=True)
             with pytest.raises(Unavailable) as caught:
                 await start
-    assert "unit 'u' was stopped while the call waited for it" == caught.value.message
+    assert "unit 'u' is held: somebody stopped it; `hsu-worker start u`" == caught.value.message

@@ -44,6 +44,11 @@ def test_no_call_around_the_idle_stop_is_refused() -> None:
         play(seed, "idle-edge")
 
 
+def test_a_unit_that_idles_again_and_again_recovers() -> None:
+    for seed in range(100):
+        play(seed, "recovery")
+
+
 def test_no_call_under_swaps_fails() -> None:
     swapped = 0
     for seed in range(20):
@@ -112,7 +117,7 @@ def test_every_fault_has_a_planted_bug() -> None:
 
 
 def test_a_bug_that_can_no_longer_be_planted_is_an_error() -> None:
-    mutant = Mutant("old", "T1", "decide:_plan", "what it was", "a bug")
-    expected = "'old' applies no more: 'what it was' in decide:_plan"
+    mutant = Mutant("old", "T1", "plan:plan", "what it was", "a bug")
+    expected = "'old' applies no more: 'what it was' in plan:plan"
     with pytest.raises(LookupError, match=re.escape(expected)), planted(mutant):
         pass

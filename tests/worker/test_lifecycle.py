@@ -170,7 +170,11 @@ class Nameless(AsyncKinds):
         return steps
 
 
-async def test_a_reason_that_is_no_text_fails_the_start_all_the_same() -> None:
+async def test_a_reason_that_is_no_text_fails_the_start_all_the_same(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    # What pytest passes on has to be text.
+    caplog.set_level("CRITICAL", logger="hsu_worker")
     steps = await Nameless(RuntimeError("no model at \udcff")).start()
 
     assert steps[-2].text == "reading ?"

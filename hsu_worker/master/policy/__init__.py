@@ -7,7 +7,7 @@ is stale and changes nothing.
     state, effects = decide(State(rules=rules), Arrive(waiter=1), now)    # effects: [Start(1, ...)]
 """
 
-from hsu_worker.master.policy.decide import Decision, decide
+from hsu_worker.master.policy.decide import decide
 from hsu_worker.master.policy.effects import (
     Effect,
     Grant,
@@ -38,6 +38,7 @@ from hsu_worker.master.policy.events import (
     Tick,
     Unresponsive,
 )
+from hsu_worker.master.policy.note import Decision
 from hsu_worker.master.policy.state import Generation, Phase, State
 from hsu_worker.master.policy.trouble import Restart, Rules, Trouble
 

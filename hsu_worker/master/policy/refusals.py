@@ -5,7 +5,6 @@ from math import inf
 from google.protobuf.message import Message
 
 from hsu_worker.errors import (
-    DeadlineExceeded,
     Dispatch,
     FailedPrecondition,
     ResourceExhausted,
@@ -65,18 +64,6 @@ def full(state: State) -> ResourceExhausted:
         f"unit {state.rules.unit!r}: {state.rules.queue} callers wait for it already; "
         "try again later, or raise its `queue`",
         details=[error_info("QUEUE_FULL", unit=state.rules.unit), retry_info(_QUEUE_PAUSE)],
-        dispatched=Dispatch.NO,
-    )
-
-
-def late(state: State, detail: str, *, limited: bool) -> RpcError:
-    """The answer when the time runs out: the caller's own if it is limited, else what a start has."""
-    reason = state.trouble.reason
-    last = f"; it failed before: {reason}" if reason else f": {detail}" if detail else ""
-    kind = DeadlineExceeded if limited else Unavailable
-    return kind(
-        f"unit {state.rules.unit!r}: the time ran out while waiting for it ({state.phase}){last}",
-        details=[error_info("NOT_READY", unit=state.rules.unit)],
         dispatched=Dispatch.NO,
     )
 

@@ -148,4 +148,15 @@ def swaps(dice: Random, count: int = 10) -> Story:
     )
 
 
-STORIES = {"anything": anything, "idle-edge": idle_edge, "swaps": swaps}
+def recovery(dice: Random) -> Story:
+    """A unit that fails at first, and then serves for a moment again and again, and idles."""
+    return Story(
+        rules=Rules(unit="u", idle=0.5, healthy=2.0, breaker=dice.choice((1, 5))),
+        calls=(Planned(at=0.0, length=0.1, then=12),),
+        pause=(0.55, 0.9),
+        calm=0.5,
+        start_fates=("fails",),
+    )
+
+
+STORIES = {"anything": anything, "idle-edge": idle_edge, "recovery": recovery, "swaps": swaps}

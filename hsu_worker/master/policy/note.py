@@ -1,0 +1,291 @@
+"""First, an event is taken down as a fact, with what is to be done about it at once."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from math import inf
+from typing import TypeAlias
+
+from hsu_worker.errors import FailedPrecondition, RpcError
+from hsu_worker.master.policy import places, refusals
+from hsu_worker.master.policy.effects import Effect, Grant, Probe, Refuse, Start, SwapEnded, Tell
+from hsu_worker.master.policy.events import (
+    Alive,
+    Arrive,
+    Close,
+    Event,
+    Gone,
+    Leave,
+    Leaving,
+    Lost,
+    Release,
+    Started,
+    StartFailed,
+    StartWanted,
+    StopAsked,
+    Suspect,
+    SwapAsked,
+    Tick,
+    Unresponsive,
+)
+from hsu_worker.master.policy.state import Generation, Phase, State, evolve
+from hsu_worker.master.policy.trouble import Restart, Trouble
+
+Decision: TypeAlias = tuple[State, Sequence[Effect]]
+
+_COMING = (Phase.STARTING, Phase.READY)
+
+
+def note(state: State, event: Event, now: float) -> Decision:
+    match event:
+        case Arrive():
+            return _arrive(state, event, now)
+        case Leave(waiter):
+            return evolve(state, waiters=tuple(w for w in state.waiters if w != waiter)), ()
+        case Release(number):
+            return _release(state, number, now), ()
+        case Started(number):
+            return _started(state, number, now)
+        case StartFailed(number, error, draw):
+            return _start_failed(state, number, error, now, draw)
+        case Lost(number, how, clean, draw, finishes):
+            return _lost(state, number, how, now, draw, clean=clean, finishes=finishes)
+        case Unresponsive(number, how, draw):
+            return _lost(state, number, how, now, draw, force=True)
+        case Suspect(number, how, probe):
+            current = places.ready(state, number)
+            if current is None or current.suspect:
+                return state, ()
+            suspected = places.put(state, evolve(current, suspect=True))
+            return suspected, (Probe(number),) if probe else ()
+        case Alive(number):
+            current = places.ready(state, number)
+            if current is None:
+                return state, ()
+            return places.put(state, evolve(current, suspect=False)), ()
+        case Leaving(number):
+            current = places.ready(state, number)
+            if current is None:
+                return state, ()
+            wanted = state.wanted or state.rules.restart is Restart.ALWAYS
+            leaving = places.drained(state, current, now, "exit", "it is leaving by itself")
+            return evolve(leaving, wanted=wanted, cause=("restart", "it left by itself")), ()
+        case Gone(number):
+            return _gone(state, number)
+        case Tick():
+            return state, ()
+        case StartWanted(trigger):
+            # A person knows better than a backoff.
+            if state.closed:
+                return state, ()
+            current = state.current
+            comes = (
+                current is not None
+                and current.phase in _COMING
+                and not (current.stop_asked or current.suspect)
+            )
+            cause = state.cause if comes else (trigger, "somebody asked for it")
+            return evolve(state, held=False, wanted=not comes, trouble=Trouble(), cause=cause), ()
+        case StopAsked(hold):
+            return _stop_asked(state, now, hold)
+        case SwapAsked(spec):
+            return _swap_asked(state, spec)
+        case Close():
+            refused = (Refuse(state.waiters, refusals.leaving(state)),) if state.waiters else ()
+            closed, effects = _stop_asked(evolve(state, closed=True, waiters=()), now, hold=False)
+            return closed, (*refused, *effects)
+
+
+def _arrive(state: State, event: Arrive, now: float) -> Decision:
+    current = state.current
+    if (
+        current is not None
+        and current.phase is Phase.READY
+        and not (current.suspect or current.stop_asked or state.waiters)
+        and (state.rules.concurrency is None or current.leases < state.rules.concurrency)
+    ):
+        leased = evolve(current, leases=current.leases + 1)
+        return evolve(state, current=leased), (Grant((event.waiter,), current.number),)
+    refusal = refusals.standing(state, now)
+    if refusal is None:
+        if not event.start and (current is None or current.phase is not Phase.READY):
+            refusal = refusals.not_running(state)
+        elif event.cycle and places.is_full(state):
+            refusal = refusals.cycle(state, event.cycle)
+        elif len(state.waiters) >= state.rules.queue:
+            refusal = refusals.full(state)
+    if refusal is not None:
+        return state, (Refuse((event.waiter,), refusal),)
+    cause = state.cause if state.waiters or state.wanted else ("call", event.what)
+    return evolve(state, waiters=(*state.waiters, event.waiter), cause=cause), ()
+
+
+def _release(state: State, number: int, now: float) -> State:
+    generation = state.find(number)
+    # Leases of a worker that is being ended come back too late to count.
+    if generation is None or not generation.serves:
+        return state
+    return places.put(state, evolve(generation, leases=generation.leases - 1, quiet_since=now))
+
+
+def _started(state: State, number: int, now: float) -> Decision:
+    generation = state.find(number)
+    if generation is None or generation.phase is not Phase.STARTING:
+        return state, ()
+    ready = evolve(generation, phase=Phase.READY, since=now, quiet_since=now)
+    if generation is state.current:
+        return evolve(state, current=ready), ()
+    old = state.current
+    if state.held:
+        # It is fit to take the place, and the place stays empty.
+        effects: list[Effect] = []
+        fit = evolve(state, spec=ready.spec, trouble=Trouble())
+        return places.stopping(fit, ready, effects, "swap", "the unit is held"), effects
+    flipped = evolve(
+        state,
+        current=ready,
+        candidate=None,
+        spec=ready.spec,
+        trouble=Trouble(),
+    )
+    why = f"generation {number} has taken its place"
+    told = Tell("swapped", number, "swap", f"calls go to generation {number}")
+    if old is None:
+        return flipped, (told, SwapEnded(number, None))
+    effects = [told]
+    flipped = evolve(flipped, retiring=old)
+    if old.serves:
+        flipped = places.drained(flipped, old, now, "swap", why)
+    elif old.phase is Phase.STARTING:
+        flipped = places.stopping(flipped, old, effects, "swap", why)
+    return flipped, effects
+
+
+def _start_failed(state: State, number: int, error: RpcError, now: float, draw: float) -> Decision:
+    generation = state.find(number)
+    if generation is None or generation.phase is not Phase.STARTING:
+        return state, ()
+    effects: list[Effect] = []
+    if generation is state.candidate:
+        state = places.stopping(state, generation, effects, "start", error.message)
+        refused = FailedPrecondition(f"the swap failed, and nothing has changed: {error.message}")
+        return _swap_failed(state, number, refused, effects), effects
+    if state.waiters:
+        effects.append(Refuse(state.waiters, error))
+    failed = _failed(evolve(state, waiters=()), error.message, now, draw, effects, number)
+    stopped = generation.stop_asked
+    again = state.rules.restart in (Restart.ALWAYS, Restart.ON_FAILURE) and not stopped
+    failed = evolve(failed, wanted=again, cause=("restart", "its start failed"))
+    return places.stopping(failed, generation, effects, "start", error.message), effects
+
+
+def _lost(
+    state: State,
+    number: int,
+    how: str,
+    now: float,
+    draw: float,
+    *,
+    clean: bool = False,
+    finishes: bool = False,
+    force: bool = False,
+) -> Decision:
+    generation = state.find(number)
+    if generation is None or not generation.serves:
+        return state, ()
+    effects: list[Effect] = []
+    deliberate = generation.phase is Phase.DRAINING
+    if generation is state.current and not deliberate:
+        restart = state.rules.restart
+        # With exit code 0 under a call it left nobody in order.
+        clean = clean and (finishes or not generation.leases)
+        again = restart is Restart.ALWAYS or (restart is Restart.ON_FAILURE and not clean)
+        state = evolve(
+            state,
+            wanted=again or state.wanted,
+            cause=("restart", f"generation {number} ended: {how}"),
+        )
+        # One that leaves in order, and is started again each time, is a loop as well.
+        if not clean or restart is Restart.ALWAYS:
+            state = _failed(state, how, now, draw, effects, number)
+        else:
+            state = places.served(state, generation, now)
+    trigger = "liveness" if force else "exit"
+    return places.stopping(state, generation, effects, trigger, how, force=force), effects
+
+
+def _failed(
+    state: State, reason: str, now: float, draw: float, effects: list[Effect], number: int
+) -> State:
+    trouble = state.trouble.after_failure(state.rules, reason, now, draw)
+    first_line = reason.partition("\n")[0].removesuffix("; its last output:")
+    if trouble.open:
+        told = refusals.breaker(state.rules, trouble, now)
+        effects.append(Tell("faulted", number, "breaker", f"{told}; the last: {first_line}"))
+    elif trouble.retry_at is not None and trouble.retry_at > now:
+        delay = f"no start for {trouble.retry_at - now:.2f} s after failure {trouble.streak}"
+        effects.append(Tell("backoff", number, "exit", f"{delay}: {first_line}"))
+    return evolve(state, trouble=trouble)
+
+
+def _gone(state: State, number: int) -> Decision:
+    generation = state.find(number)
+    if generation is None or generation.phase is not Phase.STOPPING:
+        return state, ()
+    if generation is state.current:
+        return evolve(state, current=None), ()
+    if generation is state.candidate:
+        ended = SwapEnded(number, state.swap_error)
+        return evolve(state, candidate=None, swap_error=None), (ended,)
+    new = state.current.number if state.current is not None else state.last
+    return evolve(state, retiring=None), (SwapEnded(new, None),)
+
+
+def _stop_asked(state: State, now: float, hold: bool) -> Decision:
+    effects: list[Effect] = []
+    if hold and not state.held:
+        effects.append(Tell("held", state.last, "asked", "somebody asked for it"))
+    trouble = state.trouble
+    if trouble.retry_at != inf:
+        trouble = replace(trouble, retry_at=None, open=False)
+    state = evolve(state, held=hold or state.held, wanted=False, trouble=trouble)
+    if state.candidate is not None and state.candidate.phase is Phase.STARTING:
+        number = state.candidate.number
+        stopped = FailedPrecondition(f"unit {state.rules.unit!r} was stopped during the swap")
+        state = places.stopping(state, state.candidate, effects, "asked", "the unit was stopped")
+        state = _swap_failed(state, number, stopped, effects)
+    current = state.current
+    if state.waiters and (hold or current is None):
+        effects.append(Refuse(state.waiters, refusals.stopped(state)))
+        state = evolve(state, waiters=())
+    why = "the master leaves" if state.closed else "somebody asked for it"
+    trigger = "master" if state.closed else "asked"
+    if current is None:
+        return state, effects
+    if current.phase is Phase.STARTING:
+        if state.waiters and not state.closed:
+            return evolve(state, current=evolve(current, stop_asked=True)), effects
+        return places.stopping(state, current, effects, trigger, why), effects
+    if current.phase is Phase.READY:
+        return places.drained(state, current, now, trigger, why), effects
+    return state, effects
+
+
+def _swap_asked(state: State, spec: int) -> Decision:
+    number = state.last + 1
+    refusal = ""
+    if state.closed:
+        refusal = "the master is leaving"
+    elif state.candidate is not None or state.retiring is not None:
+        refusal = "a swap is under way; try again when it has ended"
+    if refusal:
+        error = FailedPrecondition(f"unit {state.rules.unit!r}: {refusal}")
+        return state, (SwapEnded(0, error),)
+    candidate = Generation(number=number, spec=spec)
+    return evolve(state, candidate=candidate, last=number), (
+        Start(number, spec, "swap", "somebody asked for it"),
+    )
+
+
+def _swap_failed(state: State, number: int, error: RpcError, effects: list[Effect]) -> State:
+    effects.append(Tell("swap failed", number, "swap", error.message))
+    return evolve(state, swap_error=error)

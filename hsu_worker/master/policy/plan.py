@@ -1,0 +1,109 @@
+"""Second, everything is planned anew: what has to be done now, whatever happened before."""
+
+from math import inf
+
+from hsu_worker.master.policy import places, refusals
+from hsu_worker.master.policy.effects import Effect, Grant, Refuse, Start, Wake
+from hsu_worker.master.policy.state import Generation, Phase, State, evolve
+from hsu_worker.master.policy.trouble import Trouble
+
+_ASKED = ("asked", "somebody asked for it")
+
+
+def plan(state: State, now: float, effects: list[Effect]) -> State:
+    """The state, once everything is on its way that has to be done now; adds to the effects."""
+    wake: list[float] = []
+    for generation in state.generations:
+        if generation.phase is Phase.STARTING and generation.stop_asked:
+            if not state.waiters:
+                state = places.stopping(state, generation, effects, *_ASKED)
+        elif generation.phase is Phase.DRAINING:
+            if not generation.leases or now >= generation.drain_until:
+                state = places.stopping(
+                    state, generation, effects, generation.trigger, generation.why
+                )
+            else:
+                wake.append(generation.drain_until)
+    current = state.current
+    if current is None:
+        state = _start(state, now, effects, wake)
+    elif current.phase is Phase.READY:
+        state = _ready(state, current, now, effects, wake)
+    if wake:
+        effects.append(Wake(min(wake)))
+    return state
+
+
+def _start(state: State, now: float, effects: list[Effect], wake: list[float]) -> State:
+    trouble = state.trouble
+    if trouble.blocks(now):
+        assert trouble.retry_at is not None
+        if trouble.open and state.waiters:
+            effects.append(Refuse(state.waiters, refusals.faulted(state, now)))
+            state = evolve(state, waiters=())
+        if trouble.retry_at != inf:
+            wake.append(trouble.retry_at)
+        return state
+    if trouble.retry_at is not None:
+        trouble = trouble.before_start()
+        state = evolve(state, trouble=trouble)
+    if state.closed or not (state.waiters or state.wanted):
+        return state
+    number = state.last + 1
+    trigger, why = state.cause
+    if state.waiters and trigger == "call":
+        others = len(state.waiters) - 1
+        why += f" and {others} more" if others else ""
+    effects.append(Start(number, state.spec, trigger, why))
+    return evolve(
+        state,
+        current=Generation(number=number, spec=state.spec),
+        last=number,
+        wanted=False,
+        # For those whom this one has no room for before it is stopped.
+        cause=("call", "a call that waited"),
+    )
+
+
+def _ready(
+    state: State, current: Generation, now: float, effects: list[Effect], wake: list[float]
+) -> State:
+    rules = state.rules
+    if state.waiters and not current.suspect:
+        room = len(state.waiters)
+        if rules.concurrency is not None:
+            room = max(0, rules.concurrency - current.leases)
+        granted, waiting = state.waiters[:room], state.waiters[room:]
+        if granted:
+            effects.append(Grant(granted, current.number))
+            current = evolve(current, leases=current.leases + len(granted))
+            state = evolve(state, current=current, waiters=waiting)
+    if current.stop_asked:
+        return _drain_now(state, current, now, effects, wake)
+    if state.wanted and not current.suspect:
+        state = evolve(state, wanted=False)
+    if state.trouble.streak:
+        recovered = current.since + rules.healthy - state.trouble.served
+        if now >= recovered:
+            state = evolve(state, trouble=Trouble())
+        else:
+            wake.append(recovered)
+    if rules.idle is None or current.leases or state.waiters:
+        return state
+    if now >= current.quiet_since + rules.idle:
+        state = places.served(state, current, now)
+        return places.stopping(state, current, effects, "idle", f"not called for {rules.idle:g} s")
+    wake.append(current.quiet_since + rules.idle)
+    return state
+
+
+def _drain_now(
+    state: State, current: Generation, now: float, effects: list[Effect], wake: list[float]
+) -> State:
+    """Those who waited have their leases: what was asked for during the start follows."""
+    state = places.drained(state, current, now, *_ASKED)
+    assert state.current is not None
+    if not state.current.leases:
+        return places.stopping(state, state.current, effects, *_ASKED)
+    wake.append(state.current.drain_until)
+    return state

@@ -1,0 +1,1 @@
+"""New projects and new interfaces: the files of `templates/` under other names."""
