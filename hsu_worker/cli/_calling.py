@@ -24,10 +24,9 @@ from hsu_worker.cli._starts import starts_shown
 from hsu_worker.codegen.descriptors import read_protos
 from hsu_worker.errors import RpcError
 from hsu_worker.interface import Method
-from hsu_worker.master.gateway.gateway import UNIT
 from hsu_worker.master.router import CORE
 from hsu_worker.wire.client import time_left
-from hsu_worker.wire.metadata import STATUS_DETAILS, Metadata
+from hsu_worker.wire.metadata import STATUS_DETAILS, UNIT, Metadata
 
 #: The document that stands for stdin.
 _STDIN: Final = "-"

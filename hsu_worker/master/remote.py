@@ -33,10 +33,11 @@ from hsu_worker.interface import Interface, check_interface
 from hsu_worker.master import messages
 from hsu_worker.master.discovery import LAUNCH, Place, find_master
 from hsu_worker.master.event import Event
-from hsu_worker.master.gateway.gateway import UNIT
 from hsu_worker.master.logs import LogBatch, LogLine
 from hsu_worker.master.unit_status import UnitStatus
-from hsu_worker.wire.connection import Connection
+from hsu_worker.wire.connection import Connection, lend
+from hsu_worker.wire.interceptors import ClientInterceptor, check_interceptors, intercepted
+from hsu_worker.wire.metadata import UNIT
 from hsu_worker.wire.status import no_connection
 
 ClientT = TypeVar("ClientT")
@@ -57,9 +58,19 @@ class RemoteMaster:
             HSU_MASTER says, else the only one that this user runs.
 
         token_file: The file with the token for an address; see `find_master`.
+
+        interceptors: Client interceptors of grpc.aio, for the calls of the clients made here.
     """
 
-    def __init__(self, where: str | None = None, *, token_file: Path | None = None) -> None:
+    def __init__(
+        self,
+        where: str | None = None,
+        *,
+        token_file: Path | None = None,
+        interceptors: Sequence[ClientInterceptor] = (),
+    ) -> None:
+        check_interceptors(interceptors)
+        self._interceptors = interceptors
         self._where = where
         self._token_file = token_file
         self._place: Place | None = None
@@ -94,7 +105,7 @@ class RemoteMaster:
         if unit:
             metadata = (*connection.metadata, (UNIT, unit))
             connection = replace(connection, metadata=metadata)
-        return interface.client(connection)
+        return interface.client(intercepted(lend(connection), self._interceptors))
 
     async def start(
         self, unit: str, *, on_progress: Callable[[float, str], None] | None = None

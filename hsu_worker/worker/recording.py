@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any, BinaryIO, Final, TextIO
 
 from hsu_worker.serving.logring import LogRing, RingHandler
+from hsu_worker.worker import blocked_loop
 
 _PACKAGE: Final = __name__.partition(".")[0]
 _FORMAT: Final = "%(asctime)s %(levelname)s %(name)s: %(message)s"
@@ -22,8 +23,9 @@ class Recording:
 
         level: As `logging` names it; the root logger's, until the user's own code sets another.
 
-        launched: A master reads the ring. Then stderr gets only the tracebacks of failures, which
-            must not be lost when the process ends at once; otherwise it gets every record.
+        launched: A master reads the ring. Then stderr gets only what must not be lost when the
+            process ends at once, the tracebacks of failures and what blocks the loop, which sends
+            nothing then; otherwise it gets every record.
     """
 
     def __init__(self, ring: LogRing, *, level: str = "INFO", launched: bool) -> None:
@@ -31,7 +33,10 @@ class Recording:
         stderr.setFormatter(logging.Formatter(_FORMAT))
         if launched:
             stderr.addFilter(
-                lambda record: record.levelno >= logging.ERROR and bool(record.exc_info)
+                lambda record: (
+                    (record.levelno >= logging.ERROR and bool(record.exc_info))
+                    or record.name == blocked_loop.__name__
+                )
             )
         self._handlers = (RingHandler(ring), stderr)
         logging.getLogger().setLevel(level)

@@ -202,7 +202,9 @@ class MasterLender:
     def __init__(self, master: Master) -> None:
         self._master = master
 
-    def lease(self, interface: str, unit: str, *, method: str, start: bool) -> Lease:
+    def lease(
+        self, interface: str, unit: str, *, method: str, start: bool, chain: str = ""
+    ) -> Lease:
         return self._master._unit(unit).lease(None, f"{interface}/{method}", start=start)
 
 
