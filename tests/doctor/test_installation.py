@@ -153,7 +153,7 @@ def test_modules_with_bytecode_are_counted(module: ModuleType) -> None:
 
 def test_the_modules_of_a_worker_are_looked_at() -> None:
     [found] = bytecode(HERE)
-    assert re.search(r"\b\d{3} modules of a worker", found.cause)
+    assert re.search(r"\b\d{3,} modules of a worker", found.cause)
 
 
 @pytest.mark.parametrize("spoilt", ["missing", "older", "another size", "cut"])
