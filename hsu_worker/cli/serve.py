@@ -1,8 +1,12 @@
 """`hsu-worker serve`."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from hsu_worker.wire.address import Address
 
 
 @click.command()
@@ -29,10 +33,17 @@ import click
 @click.option("--register", metavar="ADDRESS", help="Register with the master that listens there.")
 @click.option("--unit", metavar="NAME", help="With --register: the unit to stand for.")
 @click.option(
+    "--master",
+    envvar="HSU_MASTER",
+    metavar="WHERE",
+    help="The master whose units the services call: its address or folder. [default: what "
+    "HSU_MASTER says, else that of --register]",
+)
+@click.option(
     "--master-token-file",
     metavar="FILE",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="With --register: the file that holds the master's token.",
+    help="With --register or --master: the file that holds the master's token.",
 )
 @click.option(
     "--log-level",
@@ -56,6 +67,7 @@ def command(
     no_capture: bool,
     register: str | None,
     unit: str | None,
+    master: str | None,
     master_token_file: Path | None,
     log_level: str,
     plugin_version: int | None,
@@ -104,8 +116,8 @@ def command(
         raise click.UsageError("--plugin-version is for plugins, and no host has launched this one")
     if (register is None) != (unit is None):
         raise click.UsageError("--register and --unit go together")
-    if register is None and master_token_file is not None:
-        raise click.UsageError("--master-token-file goes with --register and --unit")
+    if register is None and master is None and master_token_file is not None:
+        raise click.UsageError("--master-token-file goes with --register and --unit, or --master")
     options = Serving(
         listen=Address.parse(listen),
         token=_token(token_file),
@@ -113,10 +125,23 @@ def command(
         register=Address.parse(register) if register else None,
         unit=unit or "",
         master_token=_token(master_token_file),
+        master=_found(master, master_token_file) if master else None,
         capture=not no_capture,
         log_level=log_level.upper(),
     )
     end_process(run_serving(app, options, insecure_remote=insecure_remote))
+
+
+def _found(master: str, token_file: Path | None) -> "tuple[Address, str]":
+    from hsu_worker.cli import NotStarted
+    from hsu_worker.errors import ConfigError, NoMaster
+    from hsu_worker.master.discovery import find_master
+
+    try:
+        place = find_master(master, token_file=token_file)
+    except (ConfigError, NoMaster) as error:
+        raise NotStarted(str(error)) from error
+    return place.address, place.token
 
 
 def _token(file: Path | None) -> str:

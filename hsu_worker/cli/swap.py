@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from hsu_worker.cli import _completing
 from hsu_worker.cli._asking import ask, asks_a_master, print_json
 
 if TYPE_CHECKING:
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("unit")
+@click.argument("unit", shell_complete=_completing.units)
 @click.argument("program", nargs=-1, metavar="[-- COMMAND ARGS...]", type=click.UNPROCESSED)
 @click.option("--app", metavar="MODULE:APP", help="A Python worker.")
 @asks_a_master

@@ -29,6 +29,7 @@ from hsu_worker.master.policy import refusals
 from hsu_worker.master.start_wait import StartWait
 from hsu_worker.master.tables import UnitConfig
 from hsu_worker.master.waiters import Waiters
+from hsu_worker.wire.chain import cycle
 from hsu_worker.wire.connection import Connection, Lease
 from hsu_worker.wire.status import error_info, from_grpc
 
@@ -97,7 +98,12 @@ class Unit:
         return None if instance is None else instance.worker
 
     def lease(
-        self, interface: AnyInterface | None, what: str = "a call", *, start: bool = True
+        self,
+        interface: AnyInterface | None,
+        what: str = "a call",
+        *,
+        start: bool = True,
+        chain: str = "",
     ) -> Lease:
         """Lends the unit's connection, for one call each; starts the unit when it has to.
 
@@ -107,15 +113,18 @@ class Unit:
             what: Who it is, for the record of why the unit was started.
 
             start: Whether it may wait for a start; without it an absent unit is UNAVAILABLE.
+
+            chain: The units that the call came through; one that came back doesn't wait for room.
         """
+        way = cycle(chain, self.config.name)
 
         @asynccontextmanager
         async def lease(deadline: float | None, /) -> AsyncGenerator[Connection, None]:
-            generation = await self._acquire(deadline, what, start)
+            generation = await self._acquire(deadline, what, start, way)
             while not self._lendable(generation):
                 # It ended between the grant and this step; nothing was sent yet.
                 self._feed(policy.Release(generation))
-                generation = await self._acquire(deadline, what, start)
+                generation = await self._acquire(deadline, what, start, way)
             try:
                 yield self._connection(generation, interface)
             except (grpc.aio.AioRpcError, grpc.aio.UsageError) as failure:
@@ -202,14 +211,14 @@ class Unit:
         if self._timer is not None:
             self._timer.cancel()
 
-    async def _acquire(self, deadline: float | None, what: str, start: bool) -> int:
+    async def _acquire(self, deadline: float | None, what: str, start: bool, way: str) -> int:
         # Without a deadline of its own the start's wall budget bounds the wait, twice: a caller may
         # have to see the old generation out.
         until = deadline
         if until is None:
             until = self._loop.time() + 2 * self.config.start_timeout
         try:
-            return await self._waiters.lease(until, what, start=start)
+            return await self._waiters.lease(until, what, start=start, cycle=way)
         except TimeoutError:
             raise self._late(deadline) from None
 

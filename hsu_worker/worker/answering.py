@@ -2,9 +2,11 @@
 
 from collections.abc import AsyncGenerator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
+from contextvars import copy_context
 from dataclasses import dataclass
 
 from hsu_worker.app import App
+from hsu_worker.authoring.calling import OTHERS, Others
 from hsu_worker.gen.hsu_core import Core
 from hsu_worker.interface import AnyInterface
 from hsu_worker.serving.dispatch import Dispatcher
@@ -13,9 +15,11 @@ from hsu_worker.serving.logring import LogRing
 from hsu_worker.serving.reflection import Reflection
 from hsu_worker.serving.server import listening
 from hsu_worker.wire.address import Address
+from hsu_worker.worker.blocked_loop import blocked_loop_told
 from hsu_worker.worker.core import CoreService
 from hsu_worker.worker.departure import Departure
 from hsu_worker.worker.lifecycle import Lifecycle, nothing
+from hsu_worker.worker.others import ThroughMaster
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +44,7 @@ async def answering(
     instance: str,
     token: str,
     ring: LogRing,
+    others: Others | None = None,
     started: Callable[[], None] = nothing,
     beside: Mapping[AnyInterface, object] | None = None,
     known_as: Collection[str] = (),
@@ -47,15 +52,17 @@ async def answering(
     """Answer at an address while the block runs. The worker is STOPPED at first.
 
     Args:
-        app: What to serve.
+        app: What it serves.
 
         address: Where.
 
-        instance: The id of this process.
+        instance: Its id.
 
         token: What callers must present; empty: nothing.
 
-        ring: The log.
+        ring: Its log.
+
+        others: Whom its services can call. None: nobody.
 
         started: Called whenever code of the lifespans has run.
 
@@ -65,9 +72,15 @@ async def answering(
 
     Raises:
         AddressError: The address is in use, or can't be listened on.
+
+        AppError: A rule of the app's messages is malformed.
     """
-    dispatcher = Dispatcher(token=token, limits=app.limits)
-    lifecycle = Lifecycle(app, dispatcher.calls, started)
+    others = others or ThroughMaster("", None)
+    # What calls and lifespans see, beside what they set themselves.
+    context = copy_context()
+    context.run(OTHERS.set, others)
+    dispatcher = Dispatcher(token=token, limits=app.limits, unit=others.unit)
+    lifecycle = context.run(Lifecycle, app, dispatcher.calls, started)
     departure = Departure()
     core = CoreService(
         app,
@@ -82,7 +95,13 @@ async def answering(
     for interface, service in own.items():
         dispatcher.add_own(interface, service)
     for interface, service in app.services.items():
-        dispatcher.add(interface, service, gate=lifecycle.gate)
+        dispatcher.add(
+            interface,
+            service,
+            gate=lifecycle.gate,
+            validate=app.validate,
+            interceptors=app.interceptors,
+        )
     user_names = {interface.name for interface in app.services}
     names = sorted({*(interface.name for interface in own), *user_names})
     healthy = {"", *user_names, *known_as}
@@ -92,18 +111,20 @@ async def answering(
         lifecycle.changed,
     )
     reflection = Reflection(lambda: names, dispatcher.authenticate)
-    async with listening(dispatcher, address, health.handler(), reflection.handler()) as bound:
-        try:
-            yield Answering(
-                address=bound,
-                core=core,
-                departure=departure,
-                dispatcher=dispatcher,
-                health=health,
-                lifecycle=lifecycle,
-                reflection=reflection,
-                ring=ring,
-            )
-        finally:
-            # Nothing to do after an orderly shutdown.
-            await lifecycle.finish()
+    handlers = (health.handler(), reflection.handler())
+    async with others, listening(dispatcher, address, *handlers, context=context) as bound:
+        with blocked_loop_told(dispatcher.calls, app.blocked_loop):
+            try:
+                yield Answering(
+                    address=bound,
+                    core=core,
+                    departure=departure,
+                    dispatcher=dispatcher,
+                    health=health,
+                    lifecycle=lifecycle,
+                    reflection=reflection,
+                    ring=ring,
+                )
+            finally:
+                # Nothing to do after an orderly shutdown.
+                await lifecycle.finish()

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any, BinaryIO, Final, TextIO
 
 from hsu_worker.serving.logring import LogRing, RingHandler
+from hsu_worker.worker import blocked_loop
 
 _PACKAGE: Final = __name__.partition(".")[0]
 _FORMAT: Final = "%(asctime)s %(levelname)s %(name)s: %(message)s"
@@ -46,13 +47,18 @@ def to_stderr(*, failures_only: bool = False) -> logging.Handler:
     """Writes records as lines to stderr.
 
     Args:
-        failures_only: Only those with a traceback. Where a master reads the ring, these alone must
-            not be lost when the process ends at once.
+        failures_only: Only what must not be lost when the process ends at once, where a master reads
+            the ring: the tracebacks of failures and what blocks the loop, which sends nothing then.
     """
     stderr = logging.StreamHandler(sys.stderr)
     stderr.setFormatter(logging.Formatter(_FORMAT))
     if failures_only:
-        stderr.addFilter(lambda record: record.levelno >= logging.ERROR and bool(record.exc_info))
+        stderr.addFilter(
+            lambda record: (
+                (record.levelno >= logging.ERROR and bool(record.exc_info))
+                or record.name == blocked_loop.__name__
+            )
+        )
     return stderr
 
 

@@ -13,11 +13,12 @@ from hsu_worker.serving.logring import LogRing
 from hsu_worker.serving.signals import signals_lead_to
 from hsu_worker.wire.address import Address
 from hsu_worker.wire.announce import Announcement
-from hsu_worker.wire.launch import LaunchVariables
+from hsu_worker.wire.launch import LaunchVariables, own_master
 from hsu_worker.worker.answering import Answering, answering
 from hsu_worker.worker.core import DEFAULT_GRACE
 from hsu_worker.worker.lifecycle import nothing
 from hsu_worker.worker.lifeline import Lifeline
+from hsu_worker.worker.others import ThroughMaster
 from hsu_worker.worker.registration import stay_registered
 from hsu_worker.worker.shutdown import shut_down
 
@@ -41,9 +42,18 @@ class Serving:
     unit: str = ""
     """The unit to stand for there."""
     master_token: str = field(default="", repr=False)
+    master: tuple[Address, str] | None = field(default=None, repr=False)
+    """A master for the calls that the services make, and the token for it."""
     capture: bool = True
     """Put the lines of stdout and stderr into the log, too."""
     log_level: str = "INFO"
+
+    @property
+    def calls_go_to(self) -> tuple[Address, str] | None:
+        """The master for the calls that the services make, and the token for it."""
+        if self.master is None and self.register is not None:
+            return self.register, self.master_token
+        return self.master
 
 
 async def live_launched(
@@ -65,6 +75,7 @@ async def live_launched(
         instance=variables.instance,
         token=variables.token,
         ring=ring,
+        others=ThroughMaster(variables.unit, own_master(), app.client_interceptors),
         started=started,
     ) as worker:
         with signals_lead_to(partial(worker.departure.ask, DEFAULT_GRACE)):
@@ -92,7 +103,13 @@ async def live_serving(
     """
     instance = os.urandom(16).hex()
     async with answering(
-        app, options.listen, instance=instance, token=options.token, ring=ring, started=started
+        app,
+        options.listen,
+        instance=instance,
+        token=options.token,
+        ring=ring,
+        others=ThroughMaster(options.unit, options.calls_go_to, app.client_interceptors),
+        started=started,
     ) as worker:
         with signals_lead_to(partial(worker.departure.ask, DEFAULT_GRACE)):
             failure = await started_alone(worker)
