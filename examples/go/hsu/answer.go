@@ -39,7 +39,7 @@ type answering struct {
 }
 
 // answer serves at an address. The worker is STOPPED at first.
-func answer(w Worker, at address, instance, token string) (*answering, error) {
+func answer(w Worker, at address, instance, unit, token string) (*answering, error) {
 	if w.Services == nil {
 		return nil, errors.New("Worker.Services is nil: a worker serves at least one interface")
 	}
@@ -57,11 +57,11 @@ func answer(w Worker, at address, instance, token string) (*answering, error) {
 		departure: newDeparture(),
 		ring:      newRing(w.Limits.LogLineBytes),
 		claimed:   make(chan struct{}),
-		users:     &entry{token: token, calls: newCalls(), limits: w.Limits},
+		users:     &entry{token: token, calls: newCalls(), limits: w.Limits, unit: unit},
 		own:       &entry{token: token, calls: newCalls(), limits: own},
 	}
 	a.handler = &ringHandler{ring: a.ring, level: w.LogLevel, logger: w.Name}
-	a.lifecycle = newLifecycle(w, a.users.calls)
+	a.lifecycle = newLifecycle(w, unit, a.users.calls)
 	a.users.admit = a.lifecycle.admit
 	a.users.slots = make(chan struct{}, w.Limits.ConcurrentCalls)
 	a.reflection = &entry{token: token, calls: newCalls(), limits: own}

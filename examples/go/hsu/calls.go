@@ -6,12 +6,20 @@ import (
 	"encoding/hex"
 	"errors"
 	"regexp"
+	"slices"
+	"strings"
 	"sync"
 	"time"
+
+	"google.golang.org/grpc/metadata"
 )
 
-// callIDKey is the metadata that names a call, and those that its handler makes.
-const callIDKey = "hsu-call-id"
+const (
+	// callIDKey is the metadata that names a call, and those that its handler makes.
+	callIDKey = "hsu-call-id"
+	// chainKey is the metadata that names the units which a call has come through.
+	chainKey = "hsu-call-chain"
+)
 
 var callIDPattern = regexp.MustCompile(`^[0-9a-f]{8,64}$`)
 
@@ -20,12 +28,21 @@ var errCutOff = errors.New("the worker is leaving, and the call took longer than
 
 type callKey struct{}
 
+// asUnit makes calls with a context those of a unit, where no call is handled: they start a chain.
+func asUnit(ctx context.Context, unit string) context.Context {
+	return context.WithValue(ctx, callKey{}, &call{unit: unit})
+}
+
 // A call is one that has been let in and whose handler has not ended.
 type call struct {
 	id, path string
-	ctx      context.Context
-	cancel   context.CancelCauseFunc
-	began    time.Time
+	// sent is its metadata.
+	sent metadata.MD
+	// unit is the one that handles it.
+	unit   string
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	began  time.Time
 	// cut is closed when the worker ends the call by itself.
 	cut chan struct{}
 	// givenUp is when somebody first noticed that nobody waits for the answer.
@@ -41,14 +58,41 @@ func CallID(ctx context.Context) string {
 	return ""
 }
 
-func newCall(ctx context.Context, path, id string) *call {
+func newCall(ctx context.Context, path, unit string) *call {
+	sent, _ := metadata.FromIncomingContext(ctx)
+	id := strings.Join(sent[callIDKey], ",")
 	if !callIDPattern.MatchString(id) {
 		id = randomHex(8)
 	}
-	c := &call{id: id, path: path, began: time.Now(), cut: make(chan struct{})}
+	c := &call{
+		id: id, path: path, sent: sent, unit: unit, began: time.Now(), cut: make(chan struct{}),
+	}
 	ctx, c.cancel = context.WithCancelCause(ctx)
 	c.ctx = context.WithValue(ctx, callKey{}, c)
 	return c
+}
+
+// passedOn is what the calls carry on that a handler makes, by name and value.
+func (c *call) passedOn() map[string]string {
+	carried := map[string]string{}
+	if c.id != "" {
+		carried[callIDKey] = c.id
+	}
+	for _, name := range []string{"traceparent", "tracestate"} {
+		if values := c.sent[name]; len(values) > 0 {
+			carried[name] = values[0]
+		}
+	}
+	if chain := append(slices.Clone(c.sent[chainKey]), c.unit); c.unit != "" {
+		carried[chainKey] = strings.Join(chain, ",")
+	}
+	return carried
+}
+
+// isCycle tells whether the call has come through this unit already.
+func (c *call) isCycle() bool {
+	chain := strings.Split(strings.Join(c.sent[chainKey], ","), ",")
+	return c.unit != "" && slices.Contains(chain, c.unit)
 }
 
 func (c *call) wasCutOff() bool { return context.Cause(c.ctx) == errCutOff }

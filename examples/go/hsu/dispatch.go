@@ -27,6 +27,8 @@ type entry struct {
 	limits Limits
 	// slots is the room of calls that run; nil: no bound.
 	slots chan struct{}
+	// unit is the one that the worker stands for; empty: none.
+	unit string
 	// names of the services that came in here.
 	names []string
 }
@@ -83,9 +85,8 @@ func (e *entry) stream(path string, desc grpc.StreamDesc) grpc.StreamHandler {
 func (e *entry) handle(
 	ctx context.Context, path string, handler func(*call) (any, error),
 ) (any, error) {
-	sent, _ := metadata.FromIncomingContext(ctx)
-	c := newCall(ctx, path, strings.Join(sent[callIDKey], ","))
-	err := e.authenticate(sent)
+	c := newCall(ctx, path, e.unit)
+	err := e.authenticate(c.sent)
 	switch {
 	case err != nil:
 	case e.admit != nil:
@@ -132,6 +133,16 @@ func (e *entry) run(c *call, handler func() (any, error)) (any, error) {
 func (e *entry) room(c *call) error {
 	if e.slots == nil {
 		return nil
+	}
+	select {
+	case e.slots <- struct{}{}:
+		return nil
+	default:
+	}
+	if c.isCycle() {
+		return refuse(codes.FailedPrecondition, "CALL_CYCLE", fmt.Sprintf(
+			"the call came back to %s by %s, and would wait for the room that it may be taking itself",
+			e.unit, strings.Join(c.sent[chainKey], ",")))
 	}
 	select {
 	case e.slots <- struct{}{}:

@@ -97,8 +97,8 @@ func readSecret(path string) (string, error) {
 	return string(text), err
 }
 
-// Dial opens a connection to a gateway, or to a worker. Each call on it presents the token, and
-// carries the id of the call that its context belongs to.
+// Dial opens a connection to a gateway, or to a worker. Each call on it presents the token. One that
+// a handler makes with its own context ends with that one's deadline, and carries its id and trace on.
 //
 //	gateway, err := hsu.FindGateway("", "")
 //	conn, err := hsu.Dial(gateway)
@@ -119,8 +119,8 @@ func Dial(gateway Gateway, options ...grpc.DialOption) (*grpc.ClientConn, error)
 			return (&net.Dialer{}).DialContext(ctx, at.network, at.target)
 		}),
 		grpc.WithPerRPCCredentials(bearer(gateway.Token)),
-		grpc.WithChainUnaryInterceptor(passCallID),
-		grpc.WithChainStreamInterceptor(passStreamCallID),
+		grpc.WithChainUnaryInterceptor(carryOn),
+		grpc.WithChainStreamInterceptor(carryOnStream),
 		grpc.WithConnectParams(grpc.ConnectParams{Backoff: wait, MinConnectTimeout: 5 * time.Second}),
 		grpc.WithDisableRetry(),
 	}
@@ -140,20 +140,27 @@ func (b bearer) GetRequestMetadata(context.Context, ...string) (map[string]strin
 // The channel is a Unix socket in a private folder, or loopback.
 func (b bearer) RequireTransportSecurity() bool { return false }
 
-func withCallID(ctx context.Context) context.Context {
-	id := CallID(ctx)
-	if sent, _ := metadata.FromOutgoingContext(ctx); id == "" || len(sent[callIDKey]) > 0 {
+// carrying adds what a call carries on of the one whose handler makes it.
+func carrying(ctx context.Context) context.Context {
+	handled, ok := ctx.Value(callKey{}).(*call)
+	if !ok {
 		return ctx
 	}
-	return metadata.AppendToOutgoingContext(ctx, callIDKey, id)
+	sent, _ := metadata.FromOutgoingContext(ctx)
+	for name, value := range handled.passedOn() {
+		if len(sent[name]) == 0 {
+			ctx = metadata.AppendToOutgoingContext(ctx, name, value)
+		}
+	}
+	return ctx
 }
 
-func passCallID(ctx context.Context, method string, request, reply any, conn *grpc.ClientConn,
+func carryOn(ctx context.Context, method string, request, reply any, conn *grpc.ClientConn,
 	invoke grpc.UnaryInvoker, options ...grpc.CallOption) error {
-	return invoke(withCallID(ctx), method, request, reply, conn, options...)
+	return invoke(carrying(ctx), method, request, reply, conn, options...)
 }
 
-func passStreamCallID(ctx context.Context, desc *grpc.StreamDesc, conn *grpc.ClientConn,
+func carryOnStream(ctx context.Context, desc *grpc.StreamDesc, conn *grpc.ClientConn,
 	method string, open grpc.Streamer, options ...grpc.CallOption) (grpc.ClientStream, error) {
-	return open(withCallID(ctx), desc, conn, method, options...)
+	return open(carrying(ctx), desc, conn, method, options...)
 }

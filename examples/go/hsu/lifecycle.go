@@ -34,6 +34,7 @@ type run struct {
 
 // A lifecycle is the state of a worker; Start, Stop and Shutdown of Core are calls to it.
 type lifecycle struct {
+	unit    string
 	acquire func(context.Context, Progress) error
 	release func(context.Context) error
 	calls   *calls
@@ -47,8 +48,9 @@ type lifecycle struct {
 	change   chan struct{}
 }
 
-func newLifecycle(w Worker, c *calls) *lifecycle {
+func newLifecycle(w Worker, unit string, c *calls) *lifecycle {
 	l := &lifecycle{
+		unit:    unit,
 		acquire: w.Start,
 		release: w.Stop,
 		calls:   c,
@@ -118,7 +120,7 @@ func (l *lifecycle) start(
 		}
 		l.run = r
 		l.set(corev1.State_STATE_STARTING, "")
-		starting, abandon := context.WithCancelCause(context.Background())
+		starting, abandon := context.WithCancelCause(asUnit(context.Background(), l.unit))
 		r.abandon = abandon
 		go l.live(starting, r)
 	}

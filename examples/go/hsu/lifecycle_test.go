@@ -30,7 +30,7 @@ func TestAStartTellsItsProgressAndEndsRunning(t *testing.T) {
 			progress(0.5, "half")
 			time.Sleep(time.Second)
 			return nil
-		}}, newCalls())
+		}}, "unit", newCalls())
 		steps, last, err := started(l)
 		if err != nil || last.State != corev1.State_STATE_RUNNING {
 			t.Fatalf("%v, %v", last, err)
@@ -49,7 +49,7 @@ func TestASecondStartJoinsTheFirst(t *testing.T) {
 			count++
 			time.Sleep(time.Second)
 			return nil
-		}}, newCalls())
+		}}, "unit", newCalls())
 		ends := make(chan corev1.State)
 		for range 2 {
 			go func() { _, last, _ := started(l); ends <- last.GetState() }()
@@ -71,7 +71,7 @@ func TestAStartThatFailsCanBeTriedAgain(t *testing.T) {
 		at++
 		outcomes[at-1]()
 		return nil
-	}}, newCalls())
+	}}, "unit", newCalls())
 	_, last, _ := started(l)
 	if state, reason, _ := l.now(); state != corev1.State_STATE_FAILED || reason != "panic: no luck" ||
 		last.Reason != reason {
@@ -85,7 +85,7 @@ func TestAStartThatFailsCanBeTriedAgain(t *testing.T) {
 func TestAStopWaitsForTheCallsInFlightAndReleases(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		released := false
-		l := newLifecycle(Worker{Stop: func(context.Context) error { released = true; return nil }}, newCalls())
+		l := newLifecycle(Worker{Stop: func(context.Context) error { released = true; return nil }}, "unit", newCalls())
 		started(l)
 		one, refused := newCall(context.Background(), "/a/B", ""), newCall(context.Background(), "/a/B", "")
 		if err := l.admit(one); err != nil {
@@ -114,7 +114,7 @@ func TestAStopAbandonsAStart(t *testing.T) {
 			<-ctx.Done()
 			cause = context.Cause(ctx)
 			return ctx.Err()
-		}}, newCalls())
+		}}, "unit", newCalls())
 		ended := make(chan *corev1.StartResponse)
 		go func() { _, last, _ := started(l); ended <- last }()
 		synctest.Wait()
@@ -135,7 +135,7 @@ func TestWhatAnAbandonedStartAcquiresIsReleased(t *testing.T) {
 		l := newLifecycle(Worker{
 			Start: func(ctx context.Context, _ Progress) error { time.Sleep(time.Minute); return nil },
 			Stop:  func(context.Context) error { released++; return nil },
-		}, newCalls())
+		}, "unit", newCalls())
 		go started(l)
 		synctest.Wait()
 		l.stop(context.Background())
@@ -146,7 +146,7 @@ func TestWhatAnAbandonedStartAcquiresIsReleased(t *testing.T) {
 }
 
 func TestADrainingWorkerStartsNothingMore(t *testing.T) {
-	l := newLifecycle(Worker{}, newCalls())
+	l := newLifecycle(Worker{}, "unit", newCalls())
 	l.drain()
 	if _, _, err := started(l); status.Code(err) != codes.FailedPrecondition {
 		t.Errorf("%v", err)
@@ -169,7 +169,7 @@ func TestAStopThatHangsIsBoundedOnTheWayOut(t *testing.T) {
 			_, bounded = ctx.Deadline()
 			<-end
 			return nil
-		}}, newCalls())
+		}}, "unit", newCalls())
 		started(l)
 		l.drain()
 		began := time.Now()

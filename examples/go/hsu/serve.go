@@ -46,7 +46,7 @@ func serveLaunched(ctx context.Context, w Worker, l *launch, claimTimeout time.D
 			return err
 		}
 	}
-	a, err := answer(w, l.listen, l.instance, l.token)
+	a, err := answer(w, l.listen, l.instance, l.unit, l.token)
 	if err != nil {
 		return err
 	}
@@ -79,7 +79,7 @@ func serveAlone(ctx context.Context, w Worker) error {
 	if w.Token != "" && !isToken(w.Token) {
 		return errors.New("Worker.Token holds something else than printable ASCII without spaces")
 	}
-	a, err := answer(w, at, randomHex(16), w.Token)
+	a, err := answer(w, at, randomHex(16), "", w.Token)
 	if err != nil {
 		return err
 	}

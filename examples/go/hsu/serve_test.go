@@ -465,18 +465,21 @@ func TestAPingIsBusyWhenThereIsNoRoomAndTellsTheLoad(t *testing.T) {
 	}
 }
 
-func TestACallsIDIsPassedOn(t *testing.T) {
+func TestACallThatAHandlerMakesCarriesOn(t *testing.T) {
 	var s *served
+	var carried metadata.MD
 	s = serve(t, Worker{Services: (&service{summarize: func(
 		ctx context.Context, request *av1.SummarizeRequest,
 	) (*av1.SummarizeResponse, error) {
 		if request.Text == "inner" {
+			carried, _ = metadata.FromIncomingContext(ctx)
 			return &av1.SummarizeResponse{Summary: CallID(ctx)}, nil
 		}
 		inner, err := s.a.Summarize(ctx, &av1.SummarizeRequest{Text: "inner"})
 		return &av1.SummarizeResponse{Summary: inner.GetSummary() + " " + CallID(ctx)}, err
 	}}).register}).start()
-	ctx := metadata.AppendToOutgoingContext(context20(t), "hsu-call-id", "00112233445566ff")
+	ctx := metadata.AppendToOutgoingContext(context20(t), "hsu-call-id", "00112233445566ff",
+		"traceparent", "a-trace", "hsu-call-chain", "one,two")
 	for _, c := range []struct {
 		ctx  context.Context
 		want string
@@ -489,6 +492,48 @@ func TestACallsIDIsPassedOn(t *testing.T) {
 		if outer != inner || len(outer) != 16 || c.want != "" && outer != c.want {
 			t.Errorf("%q", reply.Summary)
 		}
+		trace, chain := carried["traceparent"], carried["hsu-call-chain"]
+		if c.want != "" && (trace[0] != "a-trace" || chain[0] != "one,two,unit") {
+			t.Errorf("%v, %v", trace, chain)
+		}
+		if c.want == "" && (trace != nil || chain[0] != "unit") {
+			t.Errorf("%v, %v", trace, chain)
+		}
+	}
+}
+
+func TestACallThatAStartMakesBeginsAChain(t *testing.T) {
+	carried := map[string]string{}
+	serve(t, Worker{
+		Services: (&service{}).register,
+		Start: func(ctx context.Context, _ Progress) error {
+			sent, _ := metadata.FromOutgoingContext(carrying(ctx))
+			for name, values := range sent {
+				carried[name] = strings.Join(values, " ")
+			}
+			return nil
+		},
+	}).start()
+	if len(carried) != 1 || carried["hsu-call-chain"] != "unit" {
+		t.Errorf("%v", carried)
+	}
+}
+
+func TestACallThatWouldWaitForItselfIsRefused(t *testing.T) {
+	var s *served
+	s = serve(t, Worker{
+		Limits: Limits{ConcurrentCalls: 1},
+		Services: (&service{summarize: func(
+			ctx context.Context, _ *av1.SummarizeRequest,
+		) (*av1.SummarizeResponse, error) {
+			return s.a.Summarize(ctx, &av1.SummarizeRequest{})
+		}}).register,
+	}).start()
+	_, err := s.a.Summarize(context20(t), &av1.SummarizeRequest{})
+	want := "FailedPrecondition [] CALL_CYCLE: the call came back to unit by unit, " +
+		"and would wait for the room that it may be taking itself"
+	if got := told(err, nil); got != want {
+		t.Errorf("%s, want %s", got, want)
 	}
 }
 

@@ -82,7 +82,7 @@ func serve(t *testing.T, w Worker) *served {
 	}
 	t.Cleanup(func() { os.RemoveAll(folder) })
 	l := &launch{
-		instance: testInstance, token: testToken, announce: write,
+		instance: testInstance, unit: "unit", token: testToken, announce: write,
 		listen: address{"unix", folder + "/worker.sock"},
 	}
 	s := &served{t: t, ended: make(chan error, 1)}
@@ -94,11 +94,17 @@ func serve(t *testing.T, w Worker) *served {
 	if want := fmt.Sprintf("HSU 1 %s %s\n", testInstance, l.listen); line != want {
 		t.Fatalf("%q, want %q", line, want)
 	}
-	s.at = Gateway{l.listen.String(), testToken}
-	s.conn = s.dial(s.at)
-	s.core, s.a, s.b = corev1.NewCoreClient(s.conn), av1.NewInterfaceAClient(s.conn), bv1.NewInterfaceBClient(s.conn)
+	s.connect(Gateway{l.listen.String(), testToken})
 	t.Cleanup(func() { s.leave() })
 	return s
+}
+
+// connect makes the clients of a worker that answers.
+func (s *served) connect(at Gateway) {
+	s.at = at
+	s.conn = s.dial(at)
+	s.core = corev1.NewCoreClient(s.conn)
+	s.a, s.b = av1.NewInterfaceAClient(s.conn), bv1.NewInterfaceBClient(s.conn)
 }
 
 func (s *served) dial(at Gateway) *grpc.ClientConn {
