@@ -71,11 +71,12 @@ class Attached(Worker):
                 found.address,
                 token=found.token,
                 message_bytes=-1,
-                keepalive=not found.address.is_unix,
+                keepalive=not found.address.is_local,
             )
             self.connection = connection
             await self._meet(connection, found)
             assert self.handshake is not None
+            self.detail = f"pid {self.handshake.pid}, at {found.address}"
             instance = self.handshake.instance
             self._follower = asyncio.create_task(self.follow_log(connection, instance))
             if self.handshake.state != State.STATE_RUNNING:

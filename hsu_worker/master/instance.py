@@ -45,6 +45,8 @@ class Instance:
         """The calls that it had when it was lost."""
         self.consequences: list[policy.Tell] = []
         """What follows from its end, to be told after it."""
+        self.sent_away: policy.Stop | None = None
+        """Why it is being ended, as soon as it is."""
         self.gone = asyncio.Event()
         """Set when nothing is left of it."""
         self._feed = feed

@@ -140,9 +140,7 @@ class Master:
                 self._tokens,
                 message_bytes=self.config.master.message_bytes,
             )
-            registry = RegistryService(
-                self.config.units, launchers.registrations, master_id=self.id
-            )
+            registry = RegistryService(self._units, launchers.registrations, master_id=self.id)
             self.addresses = await stack.enter_async_context(
                 endpoint.listening(
                     ControlService(self), registry, (launchers.gateway, *self._listen_at)
@@ -373,13 +371,16 @@ def _log(stack: AsyncExitStack, unit: UnitConfig) -> UnitLog:
 def _status(unit: Unit, now: float) -> UnitStatus:
     state = unit.state
     retry_at = state.trouble.retry_at
+    detail = unit.worker.detail if unit.worker is not None else ""
+    if state.current is not None and state.current.stand_in:
+        detail = f"stand-in, {detail}"
     return UnitStatus(
         unit=unit.config.name,
         phase=state.phase,
         generation=state.last if state.current is None else state.current.number,
         leases=state.leases,
         waiters=len(state.waiters),
-        detail=unit.worker.detail if unit.worker is not None else "",
+        detail=detail,
         implements=unit.config.implements,
         failure=state.trouble.reason,
         retry_in=None if retry_at is None else max(0.0, retry_at - now),

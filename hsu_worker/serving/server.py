@@ -51,7 +51,9 @@ async def listening(
                 # Between the two grpc refuses some calls by chance.
                 ("grpc.max_metadata_size", limits.metadata_bytes),
                 ("grpc.absolute_max_metadata_size", limits.metadata_bytes),
-                *KEEPALIVE_OPTIONS,
+                # Nobody vanishes from a Unix socket without a word; one who has been stopped by a
+                # debugger would seem to.
+                *(() if address.is_unix else KEEPALIVE_OPTIONS),
                 # Without this grpc closes connections whose client asks every 30 s as well.
                 ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
             ),
