@@ -13,7 +13,7 @@ from hsu_worker.authoring.implements import interfaces_of
 from hsu_worker.errors import LoadError
 
 
-def load_app(target: str) -> App:
+def load_app(target: str, *, factory: bool = False) -> App:
     """Import what `hsu-worker serve` is given, and make an App of it.
 
         load_app("hsu_a_service1:app")            # an App
@@ -23,6 +23,11 @@ def load_app(target: str) -> App:
 
     What the user's module, factory or constructor raises is raised as it is, traceback included.
 
+    Args:
+        target: The import string.
+
+        factory: It has to be something that is called and returns an App or a service.
+
     Raises:
         LoadError: The string is malformed or leads to nothing that can be served.
 
@@ -31,8 +36,11 @@ def load_app(target: str) -> App:
     module_name, path = _split(target)
     module = _import(target, module_name)
     if not path:
+        if factory:
+            raise LoadError(f"{target!r} names no factory; write '{module_name}:make_app'")
         return _defined_in(module)
-    return _app(target, _attribute(module, path))
+    value = _attribute(module, path)
+    return _made_by(target, value) if factory else _app(target, value)
 
 
 def _split(target: str) -> tuple[str, str]:
@@ -123,7 +131,12 @@ def _instance(cls: type[Any]) -> object:
     return cls()
 
 
-def _made_by(target: str, factory: Callable[[], Any]) -> App:
+def _made_by(target: str, factory: Any) -> App:
+    if not callable(factory):
+        raise LoadError(
+            f"{target!r} is of type {type(factory).__qualname__}, and nothing that can be called; "
+            "leave --factory out, or name a function that makes an App"
+        )
     if inspect.iscoroutinefunction(factory):
         raise LoadError(
             f"{target!r} is a coroutine function; a factory is a plain `def`, "

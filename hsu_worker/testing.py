@@ -88,7 +88,7 @@ async def running(*services: object) -> AsyncGenerator[RunningWorker, None]:
             connection = Connection.open(address, message_bytes=app.limits.message_bytes)
             try:
                 await worker.lifecycle.started()
-                yield RunningWorker(app=app, address=worker.address, connection=connection)
+                yield RunningWorker(app=app, address=address, connection=connection)
             finally:
                 await connection.close()
                 worker.departure.ask(_GRACE, "the test has ended")

@@ -64,7 +64,7 @@ _PLAIN: Final[frozenset[Kind]] = frozenset(
 
 #: What a failure begins and ends with for whoever reads nothing else: the unit, and its last output.
 _AROUND: Final = re.compile(
-    r"the swap failed, and nothing has changed: |unit '[^']*' did not start: "
+    r"the swap failed, and nothing has changed: |it can't stand in: |unit '[^']*' did not start: "
     r"|; its last output:(\n.*)?$",
     re.DOTALL,
 )

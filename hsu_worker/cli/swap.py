@@ -25,7 +25,7 @@ def command(
     token_file: Path | None,
     as_json: bool,
 ) -> None:
-    r"""Put another implementation in a unit's place, and lose no call.
+    """Put another implementation in a unit's place, and lose no call.
 
     \b
       hsu-worker swap summarizer --app summaries2:App
@@ -34,7 +34,7 @@ def command(
     It is started beside the old one. When it is ready, and offers all that the old one does, new
     calls go to it, and the old one is stopped after its last call. Otherwise the old one serves on.
     Without --app and COMMAND, the same implementation is started once more.
-    """
+    """  # noqa: D301  click wants the control character, not a backslash
     if app and program:
         raise click.UsageError("--app and a command exclude each other")
 

@@ -17,6 +17,8 @@ _OVERHEAD: Final = 64
 #: What every record has; the rest came by `extra=`.
 _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
+_FORMATTER: Final = logging.Formatter()
+
 
 class Entry(NamedTuple):
     """One record. A tuple: it is made by the thousand and hardly ever looked at."""
@@ -154,30 +156,33 @@ class RingHandler(logging.Handler):
     def __init__(self, ring: LogRing) -> None:
         super().__init__()
         self._ring = ring
-        self._formatter = logging.Formatter()
 
     def emit(self, record: logging.LogRecord) -> None:
         """Keep a record. Its texts are made now: arguments may change, and tracebacks hold memory."""
         try:
-            exception = ""
-            if record.exc_info:
-                exception = self._formatter.formatException(record.exc_info)
-            elif record.exc_text:
-                exception = record.exc_text
-            if record.stack_info:
-                exception = f"{exception}\n{record.stack_info}".lstrip("\n")
             self._ring.append(
                 record.levelno,
                 record.name,
                 record.getMessage(),
                 at=record.created,
-                fields={
-                    key: _text(value) for key, value in vars(record).items() if key not in _STANDARD
-                },
-                exception=exception,
+                fields={name: _text(value) for name, value in extra_of(record).items()},
+                exception=exception_of(record),
             )
         except Exception:
             self.handleError(record)
+
+
+def extra_of(record: logging.LogRecord) -> dict[str, Any]:
+    """What was given by `extra=`."""
+    return {key: value for key, value in vars(record).items() if key not in _STANDARD}
+
+
+def exception_of(record: logging.LogRecord) -> str:
+    """The traceback, and the stack, that a record has; empty when it has none."""
+    exception = record.exc_text or ""
+    if record.exc_info:
+        exception = _FORMATTER.formatException(record.exc_info)
+    return f"{exception}\n{record.stack_info or ''}".strip("\n")
 
 
 def _text(value: Any) -> str:

@@ -2,7 +2,7 @@
 
 import ipaddress
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hsu_worker.errors import AddressError
 
@@ -16,6 +16,8 @@ _ESCAPES = frozenset("%?#,")
 
 _NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?")
 _DIGITS = re.compile(r"[0-9]{1,5}")
+
+_ALL_HOSTS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,11 @@ class Address:
             return ipaddress.ip_address(self.host).is_loopback
         except ValueError:
             return False
+
+    @property
+    def called_at(self) -> "Address":
+        """What one of this machine calls when a server listens here: no host is all hosts."""
+        return replace(self, host=_ALL_HOSTS.get(self.host, self.host))
 
     @property
     def target(self) -> str:

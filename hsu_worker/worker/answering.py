@@ -1,7 +1,7 @@
 """One worker that answers: an app behind a server, with Core, health and reflection beside it."""
 
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from hsu_worker.app import App
@@ -21,7 +21,7 @@ from hsu_worker.worker.lifecycle import Lifecycle, nothing
 class Answering:
     """The parts of a worker, for whoever leads its life."""
 
-    address: Address
+    addresses: tuple[Address, ...]
     core: CoreService
     departure: Departure
     dispatcher: Dispatcher
@@ -30,23 +30,27 @@ class Answering:
     reflection: Reflection
     ring: LogRing
 
+    @property
+    def address(self) -> Address:
+        """The first one."""
+        return self.addresses[0]
+
 
 @asynccontextmanager
 async def answering(
     app: App,
-    address: Address,
-    *,
+    *addresses: Address,
     instance: str,
     token: str,
     ring: LogRing,
     started: Callable[[], None] = nothing,
 ) -> AsyncGenerator[Answering, None]:
-    """Answer at an address while the block runs. The worker is STOPPED at first.
+    """Answer at some addresses while the block runs. The worker is STOPPED at first.
 
     Calls `started` whenever code of the lifespans has run.
 
     Raises:
-        AddressError: The address is in use, or can't be listened on.
+        AddressError: One is in use, or can't be listened on.
     """
     dispatcher = Dispatcher(token=token, limits=app.limits)
     lifecycle = Lifecycle(app, dispatcher.calls, started)
@@ -58,7 +62,7 @@ async def answering(
         lifecycle,
         ring,
         departure,
-        open_to_all=not token and not address.is_unix,
+        open_to_all=not token and not all(address.is_unix for address in addresses),
     )
     dispatcher.add_own(Core, core)
     for interface, service in app.services.items():
@@ -71,10 +75,15 @@ async def answering(
         lifecycle.changed,
     )
     reflection = Reflection(lambda: names, dispatcher.authenticate)
-    async with listening(dispatcher, address, health.handler(), reflection.handler()) as bound:
+    handlers = (health.handler(), reflection.handler())
+    async with AsyncExitStack() as stack:
+        bound = [
+            await stack.enter_async_context(listening(dispatcher, address, *handlers))
+            for address in addresses
+        ]
         try:
             yield Answering(
-                address=bound,
+                addresses=tuple(bound),
                 core=core,
                 departure=departure,
                 dispatcher=dispatcher,

@@ -8,7 +8,6 @@ import time
 from collections.abc import AsyncGenerator
 from datetime import timedelta
 from pathlib import Path
-from typing import Final
 
 from hsu_worker.app import App
 from hsu_worker.authoring.call import current_call
@@ -39,11 +38,8 @@ from hsu_worker.serving.dispatch import Dispatcher
 from hsu_worker.serving.logring import LogRing
 from hsu_worker.serving.logstream import log_window, stream_logs
 from hsu_worker.wire.announce import CONTRACT_VERSION
-from hsu_worker.worker.departure import Departure
+from hsu_worker.worker.departure import DEFAULT_GRACE, Departure
 from hsu_worker.worker.lifecycle import Lifecycle
-
-#: Seconds that calls in flight are given when nobody says otherwise.
-DEFAULT_GRACE: Final = 30.0
 
 
 @implements(Core)

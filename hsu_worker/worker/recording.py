@@ -9,9 +9,10 @@ from contextlib import contextmanager
 from typing import Any, BinaryIO, Final, TextIO
 
 from hsu_worker.serving.logring import LogRing, RingHandler
+from hsu_worker.worker.log_format import formatter
+from hsu_worker.worker.options import LogFormat
 
 _PACKAGE: Final = __name__.partition(".")[0]
-_FORMAT: Final = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
 class Recording:
@@ -24,11 +25,20 @@ class Recording:
 
         launched: A master reads the ring. Then stderr gets only the tracebacks of failures, which
             must not be lost when the process ends at once; otherwise it gets every record.
+
+        log_format: How they are written to stderr.
     """
 
-    def __init__(self, ring: LogRing, *, level: str = "INFO", launched: bool) -> None:
+    def __init__(
+        self,
+        ring: LogRing,
+        *,
+        level: str = "INFO",
+        launched: bool,
+        log_format: LogFormat = "text",
+    ) -> None:
         stderr = logging.StreamHandler(sys.stderr)
-        stderr.setFormatter(logging.Formatter(_FORMAT))
+        stderr.setFormatter(formatter(log_format, sys.stderr))
         if launched:
             stderr.addFilter(
                 lambda record: record.levelno >= logging.ERROR and bool(record.exc_info)

@@ -97,3 +97,34 @@ def test_a_crash_is_told_with_all_that_is_known() -> None:
         "Generation 2 could not be started: no model",
         "    Exit code 3; it lived 1.2 s, with 1 call, at most 3.0 MiB of memory.",
     ] == told(failed)[:2]
+
+
+@pytest.mark.parametrize(
+    ("kind", "detail", "sentence"),
+    [
+        (
+            "swapping",
+            "a worker has registered, at unix:/s",
+            "Generation 2 comes to stand in: a worker has registered, at unix:/s",
+        ),
+        ("swapped", "calls go to generation 2", "Generation 2 stands in: calls go to generation 2"),
+        (
+            "swap failed",
+            "it can't stand in: unit 'u' did not start: it lacks a.v1.A/B",
+            "Generation 2 can't stand in; the one that serves goes on: it lacks a.v1.A/B",
+        ),
+        (
+            "stopping",
+            "it has given the place back",
+            "Generation 2 is stopped: it has given the place back",
+        ),
+        (
+            "backoff",
+            "generation 2 comes back within 10 s; until then calls wait for it",
+            "The next start waits: generation 2 comes back within 10 s; until then calls wait for it",
+        ),
+    ],
+)
+def test_a_stand_in_is_told_as_one(kind: Kind, detail: str, sentence: str) -> None:
+    event = Event(unit="u", generation=2, kind=kind, trigger="stand-in", detail=detail)
+    assert [sentence] == told(event)

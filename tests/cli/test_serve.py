@@ -1,8 +1,5 @@
 import asyncio
-import os
-import re
 import signal
-import sys
 from asyncio.subprocess import Process
 from pathlib import Path
 
@@ -19,17 +16,7 @@ from hsu_worker.wire.address import Address
 from hsu_worker.wire.connection import Connection
 from tests.gen.hsu_test_kinds import Ask, Kinds
 from tests.until import until
-from tests.worker.process import serving, write_service
-
-
-async def served_at(process: Process) -> Address:
-    """Where it says that it serves."""
-    assert process.stdout
-    line = (await asyncio.wait_for(process.stdout.readline(), 20)).decode()
-    match = re.match(r"serving (\S+) at (\S+); to see it: buf curl ", line)
-    assert match, line + (await _errors(process) if not line else "")
-    assert match[1] == "hsu.test.v1.Kinds"
-    return Address.parse(match[2])
+from tests.worker.process import served_at, serving, write_service
 
 
 async def _errors(process: Process) -> str:
@@ -50,27 +37,21 @@ async def test_it_starts_itself_and_says_where_it_answers(tmp_path: Path) -> Non
     assert code == 0
 
 
-async def test_the_command_that_it_prints_works(tmp_path: Path) -> None:
+async def test_it_says_how_to_call_it(tmp_path: Path) -> None:
     (tmp_path / "token").write_text("secret\n")
     (tmp_path / "token").chmod(0o600)
-    bin_ = Path(sys.executable).parent
-    for arguments in (
-        [],
-        ["--token-file", "token"],
-        ["--listen", f"unix:{tmp_path}/s", "--token-file", "token"],
+    at = f"unix:{tmp_path}/s"
+    for arguments, called in (
+        (["--listen", at], f"hsu-worker call {at}"),
+        (["--listen", at, "--token-file", "token"], f"hsu-worker call --token-file token {at}"),
     ):
         async with serving(tmp_path, write_service(tmp_path), *arguments) as process:
             assert process.stdout
-            line = (await process.stdout.readline()).decode()
-            shown = await asyncio.create_subprocess_shell(
-                line.partition("; to see it: ")[2],
-                cwd=tmp_path,
-                env={**os.environ, "PATH": f"{bin_}:{os.environ['PATH']}"},
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,
-            )
-            out, problem = await shown.communicate()
-            assert "hsu.test.v1.Kinds/Unary" in out.decode(), problem.decode()
+            line = (await asyncio.wait_for(process.stdout.readline(), 20)).decode()
+
+        assert line == (
+            f"serving hsu.test.v1.Kinds at {at}; call it: {called} hsu.test.v1.Kinds/Unary '{{}}'\n"
+        )
 
 
 async def test_an_empty_stdin_does_not_end_it(tmp_path: Path) -> None:
@@ -201,7 +182,7 @@ async def test_ctrl_c_while_starting_ends_it_in_order(tmp_path: Path) -> None:
         (
             ["mysvc:Service", "--master-token-file", "mysvc.py"],
             2,
-            "--master-token-file goes with --register and --unit",
+            "--master-token-file goes with --as, or with --register and --unit",
         ),
         (["mysvc:Service", "--log-level", "LOUD"], 2, "'LOUD' is not one of"),
         ([], 2, "Missing argument 'APP'"),

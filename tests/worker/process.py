@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import signal
 import sys
 from asyncio.subprocess import PIPE, Process
@@ -200,6 +201,27 @@ async def serving(
         yield process
     finally:
         await _end(process)
+
+
+async def served_at(process: Process) -> Address:
+    """Where it says that it serves."""
+    assert process.stdout
+    assert process.stderr
+    line = (await asyncio.wait_for(process.stdout.readline(), 20)).decode()
+    match = re.match(r"serving hsu\.test\.v1\.Kinds at (\S+?)[,;]? ", line)
+    assert match, line or (await process.stderr.read()).decode()
+    return Address.parse(match[1])
+
+
+@asynccontextmanager
+async def connected(address: Address | str, token: str = "") -> AsyncGenerator[Connection, None]:
+    """A connection to whoever listens at an address."""
+    at = address if isinstance(address, Address) else Address.parse(address)
+    connection = Connection.open(at, token=token)
+    try:
+        yield connection
+    finally:
+        await connection.close()
 
 
 async def _end(process: Process) -> None:
