@@ -6,6 +6,7 @@ import pty
 import signal
 import subprocess
 import sys
+import termios
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
@@ -48,6 +49,10 @@ class Terminal:
         assert found(), f"it ended without a word of {text!r}:\n{self.shown}"
         begin, self._taken = self._taken, self.shown.index(text, self._taken) + len(text)
         return self.shown[begin : self._taken]
+
+    def echoes(self) -> bool:
+        """What is typed is seen, as in every shell."""
+        return bool(termios.tcgetattr(self._keyboard)[3] & termios.ECHO)
 
     def type(self, text: str) -> None:
         """Press keys; `\\x03` is Ctrl-C."""

@@ -82,6 +82,9 @@ class Registration(NoRegistration):
     async def hold(self) -> None:
         """Register, again and again."""
         delay = FIRST_DELAY
+        if self._to.stand_in:
+            # Another one may still be on its way out, and that may take a while.
+            log.info("asking %s for the place of unit %s", self._to.master, self._to.unit)
         while True:
             accepted, problem = False, ""
             try:

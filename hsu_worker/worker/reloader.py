@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from hsu_worker.errors import LaunchError
+from hsu_worker.serving.terminal import terminal_restorer
 from hsu_worker.worker.exit_codes import BEYOND_REPAIR, NOT_STARTED
 from hsu_worker.worker.log_format import formatter
 from hsu_worker.worker.options import Serving
@@ -94,6 +95,7 @@ class Reloader:
         self._signals: list[int] = []
         self._failure: LaunchError | None = None
         self._child: Child | None = None
+        self._restore_terminal = terminal_restorer()
 
     async def run(self, watch: AsyncGenerator[Collection[str], None]) -> int:
         """To the end; returns the exit code."""
@@ -139,6 +141,8 @@ class Reloader:
         finally:
             child.hang_up()
             await child.gone()
+            # It may have been killed at a breakpoint.
+            self._restore_terminal()
         return None
 
     async def _until(self, condition: Callable[[], bool]) -> None:
@@ -229,7 +233,8 @@ class Child:
         """
         await asyncio.wait((self._waiting,), timeout=within)
         if self.code is None:
-            log.warning("the worker has not left within %g s, and is killed", within)
+            if within is not None:
+                log.warning("the worker has not left within %g s, and is killed", within)
             self.kill()
             await asyncio.wait((self._waiting,))
 

@@ -16,7 +16,7 @@ from hsu_worker.wire.address import Address
 from hsu_worker.wire.connection import Connection
 from tests.gen.hsu_test_kinds import Ask, Kinds
 from tests.until import until
-from tests.worker.process import served_at, serving, write_service
+from tests.worker.process import connected, served_at, serving, write_service
 
 
 async def _errors(process: Process) -> str:
@@ -225,6 +225,43 @@ async def test_an_error_in_the_users_module_keeps_its_own_traceback(tmp_path: Pa
         f'Traceback (most recent call last):\n  File "{tmp_path}/mysvc.py", line 7'
     )
     assert "ZeroDivisionError" in errors
+
+
+async def test_it_answers_at_each_of_its_addresses(tmp_path: Path) -> None:
+    (tmp_path / "src").mkdir()
+    target = write_service(tmp_path / "src")
+    arguments = ("--listen", f"unix:{tmp_path}/s", "--port", "0", "--app-dir", "src")
+    async with serving(tmp_path, target, *arguments) as process:
+        assert process.stdout
+        line = (await asyncio.wait_for(process.stdout.readline(), 20)).decode()
+        addresses = line.partition(" at ")[2].partition(";")[0].split(", ")
+        for address in addresses:
+            async with connected(address) as connection:
+                answer = await Kinds.client(connection).unary(Ask(text="hello"), timeout=20)
+                assert answer.text == "hello"
+                # Somebody else may reach one of them.
+                with pytest.raises(PermissionDenied):
+                    await Core.client(connection).shutdown(ShutdownRequest(), timeout=20)
+        process.send_signal(signal.SIGTERM)
+        assert 0 == await process.wait()
+
+    assert f"unix:{tmp_path}/s" == addresses[0]
+    assert addresses[1].startswith("tcp:127.0.0.1:")
+    assert not (tmp_path / "s").exists()
+
+
+async def test_one_address_in_use_is_enough_not_to_start(tmp_path: Path) -> None:
+    target = write_service(tmp_path)
+    async with serving(tmp_path, target) as first:
+        taken = await served_at(first)
+        arguments = ("--listen", f"unix:{tmp_path}/s", "--listen", str(taken))
+        async with serving(tmp_path, target, *arguments) as second:
+            errors = await _errors(second)
+            code = await second.wait()
+
+    assert 3 == code
+    assert errors.startswith(f"Error: address {taken}: in use by another server; ")
+    assert not (tmp_path / "s").exists()
 
 
 async def test_insecure_remote_listens_everywhere(tmp_path: Path) -> None:

@@ -80,10 +80,13 @@ async def test_ctrl_c_twice_leaves_the_debugger_and_the_worker(
     ) as it:
         await it.shows("serving ")
         call = await stopped(it, listen)
+        assert not it.echoes()
         # Two that come at once are one.
         while it.process.poll() is None:
             it.type("\x03")
             await asyncio.sleep(0.1)
         assert 130 == it.process.returncode, it.shown
+        # The debugger had switched that off.
+        assert it.echoes()
         with pytest.raises(Unavailable):
             await call

@@ -18,7 +18,14 @@ from tests.until import until
 from tests.worker.process import ROOT, write_service
 
 #: Starts, and won't leave.
-HANGS = "@lifespan\ndef loaded(self):\n    yield\n    Path('leaving').touch()\n    time.sleep(600)"
+HANGS = """
+@lifespan
+def loaded(self):
+    Path('entered').touch()
+    yield
+    Path('leaving').touch()
+    time.sleep(600)
+"""
 
 
 async def test_one_that_does_not_leave_in_time_is_killed(
@@ -40,12 +47,11 @@ async def test_one_that_does_not_leave_in_time_is_killed(
             yield await changes.get()
 
     running = asyncio.create_task(Reloader(options).run(watch()))
-    await until((tmp_path / "s").exists)
+    await until((tmp_path / "entered").exists)
     write_service(tmp_path, before=before)
     changes.put_nowait({str(tmp_path / "mysvc.py")})
     await until(lambda: len(starts(tmp_path)) == 2)
     assert (tmp_path / "leaving").exists()
-    await until((tmp_path / "s").exists)
     os.kill(os.getpid(), signal.SIGINT)
     assert 0 == await running
     assert "the worker has not left within 0.2 s, and is killed" in caplog.messages
