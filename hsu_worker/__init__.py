@@ -8,6 +8,7 @@ harness `hsu_worker.testing`.
 
 from hsu_worker.app import App
 from hsu_worker.authoring.call import Call, current_call, report_progress
+from hsu_worker.authoring.calling import blocking_client_of, client_of
 from hsu_worker.authoring.implements import implements
 from hsu_worker.authoring.lifespan import lifespan
 from hsu_worker.errors import (
@@ -47,6 +48,9 @@ __all__ = [  # noqa: RUF022  grouped by use
     "Reply",
     "ReplyStream",
     "Requests",
+    # call other services
+    "client_of",
+    "blocking_client_of",
     # errors
     "HsuError",
     "RpcError",

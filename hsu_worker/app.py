@@ -1,17 +1,23 @@
 """The services that one worker serves, by interface."""
 
+import inspect
 import re
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from types import MappingProxyType
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from hsu_worker.authoring.check import mismatches
 from hsu_worker.authoring.implements import interfaces_of, own_interfaces
 from hsu_worker.authoring.lifespan import lifespan_names, lifespans_of
+from hsu_worker.authoring.rules import unenforceable
 from hsu_worker.errors import AppError
 from hsu_worker.interface import AnyInterface
 from hsu_worker.wire.limits import Limits
+
+if TYPE_CHECKING:
+    # Importing it takes a while, and whoever only makes an App needn't.
+    from grpc.aio import ClientInterceptor, ServerInterceptor
 
 #: What every worker serves by itself.
 BUILT_IN = frozenset(
@@ -41,13 +47,34 @@ class App:
 
         limits: What the worker accepts at the most.
 
+        validate: Requests have to keep the rules of buf.validate in their `.proto`, and are
+            answered INVALID_ARGUMENT when they don't. False: nobody looks at the rules.
+
+        interceptors: Of `grpc.aio.ServerInterceptor`; calls of the services go through them, the
+            first is the outermost. Core, health and reflection don't.
+
+        client_interceptors: Of grpc.aio's kinds for clients; calls that the services make with
+            `client_of` go through them.
+
+        blocked_loop: Seconds for which nothing may keep the event loop from turning; the log then
+            names the handler or the lifespan, and the line. None: nobody looks.
+
     Raises:
-        AppError: A service implements no interface, two implement the same one, or the name won't
-            do. The message lists every problem.
+        AppError: A service implements no interface, two implement the same one, the name won't
+            do, rules can't be enforced, or something is no interceptor or no time. The message
+            lists every problem.
     """
 
     def __init__(
-        self, *services: object, name: str = "", version: str = "", limits: Limits | None = None
+        self,
+        *services: object,
+        name: str = "",
+        version: str = "",
+        limits: Limits | None = None,
+        validate: bool = True,
+        interceptors: "Sequence[ServerInterceptor]" = (),
+        client_interceptors: "Sequence[ClientInterceptor]" = (),
+        blocked_loop: float | None = 1.0,
     ) -> None:
         by_name: dict[str, object] = {}
         problems = [] if services else ["no service is given; write App(MyService())"]
@@ -57,6 +84,8 @@ class App:
                 continue
             problems += _problems(service)
             for interface in interfaces_of(type(service)):
+                if validate and (problem := unenforceable(interface)):
+                    problems.append(problem)
                 other = by_name.setdefault(interface.name, service)
                 if other is not service:
                     problems.append(
@@ -67,6 +96,9 @@ class App:
             name = type(services[0]).__name__
         problems += _word_problems("name", name) if name else []
         problems += _word_problems("version", version) if version else []
+        if blocked_loop is not None and not blocked_loop > 0:
+            problems.append(f"blocked_loop={blocked_loop} won't do; write seconds, or None")
+        problems += [problem for each in interceptors if (problem := _interceptor_problem(each))]
         if limits is not None and not isinstance(cast("object", limits), Limits):
             problems.append(f"limits are {limits!r}; write limits=Limits(message_bytes=...)")
         if problems:
@@ -81,6 +113,10 @@ class App:
         self.name = name
         self.version = version
         self.limits = limits or Limits()
+        self.validate = validate
+        self.interceptors = tuple(interceptors)
+        self.client_interceptors = tuple(client_interceptors)
+        self.blocked_loop = blocked_loop
 
     @asynccontextmanager
     async def lifespans(self) -> AsyncGenerator[None, None]:
@@ -128,6 +164,22 @@ def _problems(service: object) -> list[str]:
     except TypeError as error:
         problems.append(str(error))
     return problems
+
+
+def _interceptor_problem(given: object) -> str:
+    """Why something can't intercept calls; "" when it can."""
+    function = getattr(given, "intercept_service", None)
+    if isinstance(given, type) and function is not None:
+        return f"interceptors: {given.__qualname__} is a class; write {given.__qualname__}()"
+    name = type(given).__qualname__
+    if function is None:
+        return f"interceptors: {name} is none; derive it from grpc.aio.ServerInterceptor"
+    if not inspect.iscoroutinefunction(function):
+        return (
+            f"interceptors: {name} is one for threads; derive it from grpc.aio.ServerInterceptor, "
+            "and write async def intercept_service"
+        )
+    return ""
 
 
 def _word_problems(what: str, word: str) -> list[str]:

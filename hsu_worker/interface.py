@@ -9,7 +9,12 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Generic, TypeAlias, TypeVar
 
-from google.protobuf.descriptor import Descriptor, FieldDescriptor, ServiceDescriptor
+from google.protobuf.descriptor import (
+    Descriptor,
+    FieldDescriptor,
+    MethodDescriptor,
+    ServiceDescriptor,
+)
 from google.protobuf.descriptor_pb2 import MethodOptions
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
@@ -102,15 +107,45 @@ class Method:
     idempotent: bool
     """The `.proto` says NO_SIDE_EFFECTS or IDEMPOTENT: running it twice does no harm."""
 
+    @classmethod
+    def of(
+        cls, descriptor: MethodDescriptor, *, service: str = "", idempotent: bool = False
+    ) -> "Method":
+        """The method that a descriptor describes.
+
+        Args:
+            descriptor: From any pool.
+
+            service: The full name of a service that has the same method; empty: its own.
+
+            idempotent: It is, whatever the `.proto` says.
+        """
+        return cls(
+            name=descriptor.name,
+            handler=snake_case(descriptor.name),
+            path=f"/{service or descriptor.containing_service.full_name}/{descriptor.name}",
+            request=GetMessageClass(descriptor.input_type),
+            response=GetMessageClass(descriptor.output_type),
+            client_streaming=descriptor.client_streaming,
+            server_streaming=descriptor.server_streaming,
+            idempotent=idempotent
+            or descriptor.GetOptions().idempotency_level != MethodOptions.IDEMPOTENCY_UNKNOWN,
+        )
+
     @property
     def kind(self) -> str:
         """`unary`, `client stream`, `server stream` or `bidirectional stream`."""
-        return {
-            (False, False): "unary",
-            (True, False): "client stream",
-            (False, True): "server stream",
-            (True, True): "bidirectional stream",
-        }[self.client_streaming, self.server_streaming]
+        return kind_of(self.client_streaming, self.server_streaming)
+
+
+def kind_of(client_streaming: bool, server_streaming: bool) -> str:
+    """See `Method.kind`."""
+    return {
+        (False, False): "unary",
+        (True, False): "client stream",
+        (False, True): "server stream",
+        (True, True): "bidirectional stream",
+    }[client_streaming, server_streaming]
 
 
 class Interface(Generic[ImplementsT_co, ClientT_co, BlockingClientT_co]):
@@ -146,22 +181,8 @@ class Interface(Generic[ImplementsT_co, ClientT_co, BlockingClientT_co]):
     @cached_property
     def methods(self) -> Mapping[str, Method]:
         """The methods by their Python names, in the order of the `.proto`."""
-        return MappingProxyType(
-            {
-                snake_case(method.name): Method(
-                    name=method.name,
-                    handler=snake_case(method.name),
-                    path=f"/{self.name}/{method.name}",
-                    request=GetMessageClass(method.input_type),
-                    response=GetMessageClass(method.output_type),
-                    client_streaming=method.client_streaming,
-                    server_streaming=method.server_streaming,
-                    idempotent=method.GetOptions().idempotency_level
-                    != MethodOptions.IDEMPOTENCY_UNKNOWN,
-                )
-                for method in self.descriptor.methods
-            }
-        )
+        methods = map(Method.of, self.descriptor.methods)
+        return MappingProxyType({method.handler: method for method in methods})
 
     @cached_property
     def fingerprint(self) -> str:
@@ -175,7 +196,8 @@ class Interface(Generic[ImplementsT_co, ClientT_co, BlockingClientT_co]):
 #: Any interface, where the types don't matter.
 AnyInterface: TypeAlias = Interface[Any, Any, Any]
 
-_TYPE_KEYWORDS = {
+#: What a `.proto` calls the types of fields.
+TYPE_KEYWORDS = {
     value: name.removeprefix("TYPE_").lower()
     for name, value in vars(FieldDescriptor).items()
     if name.startswith("TYPE_")
@@ -208,7 +230,7 @@ def fingerprint(service: ServiceDescriptor) -> str:
             lines.add(
                 f"F {message.full_name} {field.number} "
                 f"{'repeated' if field.is_repeated else 'singular'} "
-                f"{_TYPE_KEYWORDS[field.type]} {target.full_name if target else '-'}"
+                f"{TYPE_KEYWORDS[field.type]} {target.full_name if target else '-'}"
             )
             if field.message_type:
                 queue.append(field.message_type)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Generator
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -18,14 +18,14 @@ def run_worker() -> "Generator[Callable[..., BlockingWorker], None, None]":
             worker = run_worker(Summarizer())
             reply = worker.client(InterfaceA).summarize(SummarizeRequest(text=TEXT))
 
-    Takes services or an App; may be called several times. All workers end with the test.
+    Takes what `running_blocking` takes; may be called several times. All workers end with the test.
     """
     # Imported by the first test that asks: it brings grpc along.
     from hsu_worker.testing import running_blocking
 
     with ExitStack() as stack:
 
-        def run(*services: object) -> "BlockingWorker":
-            return stack.enter_context(running_blocking(*services))
+        def run(*services: object, **options: Any) -> "BlockingWorker":
+            return stack.enter_context(running_blocking(*services, **options))
 
         yield run

@@ -3,10 +3,7 @@
 import json
 import subprocess
 import sys
-from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import dataclass
 from importlib.metadata import version
-from io import StringIO
 from pathlib import Path
 
 import click
@@ -15,26 +12,9 @@ import pytest
 import hsu_worker.cli
 from hsu_worker.cli import main
 from hsu_worker.errors import AddressError, HsuError, StartError
+from tests.cli.inside import run
 
 PROTO = 'syntax = "proto3";\n\npackage cli;\n\nmessage Thing {}\n'
-
-
-@dataclass
-class Result:
-    exit_code: int
-    stdout: str
-    stderr: str
-
-
-def run(*arguments: str) -> Result:
-    """Run the command in this process."""
-    with (
-        redirect_stdout(StringIO()) as stdout,
-        redirect_stderr(StringIO()) as stderr,
-        pytest.raises(SystemExit) as left,
-    ):
-        main.main(arguments, prog_name="hsu-worker")
-    return Result(int(left.value.code or 0), stdout.getvalue(), stderr.getvalue())
 
 
 @pytest.fixture

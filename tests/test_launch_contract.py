@@ -14,6 +14,7 @@ from grpc_tools import protoc
 from hsu_worker.gen.hsu_a import InterfaceA
 from hsu_worker.gen.hsu_core import Core, State
 from hsu_worker.interface import fingerprint
+from hsu_worker.wire import chain
 from hsu_worker.wire.address import MAX_UNIX_PATH, Address
 from hsu_worker.wire.announce import CONTRACT_VERSION, MAX_LINE, Announcement
 from hsu_worker.wire.launch import LaunchVariables
@@ -118,4 +119,5 @@ def test_the_reasons_are_those_that_the_worker_gives() -> None:
         for reason in re.findall(r"\b(?:error_info\(|reason = )\"([A-Z_]+)\"", path.read_text())
     }
     given |= {"NOT_RUNNING"}  # stands after an `else`
+    given |= {chain.REASON}  # the master gives it, too
     assert given == set(first_cells("Errors"))

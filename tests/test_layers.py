@@ -1,6 +1,7 @@
 """Imports run one way, up a list; what starts a worker stays small."""
 
 import ast
+import importlib
 import json
 import subprocess
 import sys
@@ -29,6 +30,7 @@ LAYERS = (
     "scaffold",
     "master",
     "conformance",
+    "doctor",
     "cli",
     "__main__",
 )
@@ -146,9 +148,25 @@ def test_a_worker_loads_neither_click_nor_telemetry_nor_the_master() -> None:
     [
         "import hsu_worker",
         "import hsu_worker.pytest_plugin",
+        "import hsu_worker.master.discovery",
         "from hsu_worker.cli import main; main(['--help'], standalone_mode=False)",
         "from hsu_worker.cli import main; main(['--version'], standalone_mode=False)",
     ],
 )
 def test_what_needs_no_grpc_loads_none(statement: str) -> None:
     assert [] == loaded_after(statement, "grpc")
+
+
+def test_a_probe_loads_little_beside_grpc() -> None:
+    statement = "from hsu_worker.cli import health, _probing; import hsu_worker.wire.address"
+    parts = ("master", "gen", "serving", "worker", "codegen", "testing", "doctor")
+    assert [] == loaded_after(statement, *(f"hsu_worker.{part}" for part in parts))
+
+
+def test_the_master_has_all_its_names_and_no_others() -> None:
+    master = importlib.import_module("hsu_worker.master")
+    assert set(master.__all__) <= set(dir(master))
+    assert all(getattr(master, name).__name__ == name for name in master.__all__)
+    with pytest.raises(AttributeError) as raised:
+        _ = master.Mastr
+    assert "module 'hsu_worker.master' has no attribute 'Mastr'" == str(raised.value)

@@ -5,7 +5,8 @@ calls one function and prints. What that function needs is imported inside the c
 `hsu-worker --help` stays quick and imports no grpc.
 
 Every option can also be set in the environment: `hsu-worker gen --protoc ...` reads
-HSU_GEN_PROTOC. The command's name keeps these apart from a launched worker's own variables.
+HSU_GEN_PROTOC, and `hsu-worker list --json` HSU_LIST_JSON. The command's name keeps these apart from
+a launched worker's own variables.
 """
 
 import importlib
@@ -49,14 +50,20 @@ _NOTHING_SERVED = (
 )
 
 
-class _Failed(click.ClickException):
+class Failed(click.ClickException):
     """Shown by click as its message on stderr, without a traceback."""
 
     exit_code = ExitCode.FAILED
 
 
+class WrongInput(click.ClickException):
+    """As `Failed`, for what was written wrong, but not in the options, so that usage is no help."""
+
+    exit_code = ExitCode.USAGE
+
+
 class NotStarted(click.ClickException):
-    """As `_Failed`, for what has served nothing."""
+    """As `Failed`, for what has served nothing."""
 
     exit_code = ExitCode.NOT_STARTED
 
@@ -73,6 +80,7 @@ class _Commands(click.Group):
             return None
         command = importlib.import_module(f"{__name__}.{cmd_name.replace('-', '_')}").command
         assert isinstance(command, click.Command)
+        _finish(command, f"HSU_{cmd_name}")
         return command
 
     def resolve_command(
@@ -90,8 +98,24 @@ class _Commands(click.Group):
         try:
             return super().invoke(ctx)
         except HsuError as error:
-            shown = NotStarted if isinstance(error, _NOTHING_SERVED) else _Failed
+            shown = NotStarted if isinstance(error, _NOTHING_SERVED) else Failed
             raise shown(said(error)) from error
+
+
+def _finish(command: click.Command, prefix: str) -> None:
+    """Do for a command what would have to be written in each.
+
+    Its help may be a raw string. The variable of an option is called as people know the option;
+    click would take the name that it has in Python.
+    """
+    command.help = (command.help or "").replace("\\b\n", "\b\n")
+    if isinstance(command, click.Group):
+        for name, inner in command.commands.items():
+            _finish(inner, f"{prefix}_{name}")
+    for option in command.params:
+        if isinstance(option, click.Option) and option.envvar is None and option.allow_from_autoenv:
+            flag = max(option.opts, key=len).removeprefix("--")
+            option.envvar = f"{prefix}_{flag}".upper().replace("-", "_")
 
 
 def said(error: BaseException) -> str:

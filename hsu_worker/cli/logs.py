@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from hsu_worker.cli import _completing
 from hsu_worker.cli._asking import ask, asks_a_master, print_json
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("unit")
+@click.argument("unit", shell_complete=_completing.units)
 @click.option("-f", "--follow", is_flag=True, help="Go on with what comes, until Ctrl-C.")
 @click.option(
     "-n",

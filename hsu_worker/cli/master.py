@@ -36,7 +36,7 @@ def command() -> None:
 def run(
     file: Path, listen: tuple[str, ...], insecure_remote: bool, quiet: bool, as_json: bool
 ) -> None:
-    """Run the units of an hsu.toml.
+    r"""Run the units of an hsu.toml.
 
     They are started when they are called, and stopped when they are idle.
 
@@ -48,7 +48,7 @@ def run(
 
     Ctrl-C or SIGTERM: calls that run finish, as long as each unit's `drain` says; a second one ends
     everything at once.
-    """  # noqa: D301  click wants the control character, not a backslash
+    """
     import asyncio
     import logging
 

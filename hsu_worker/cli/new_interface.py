@@ -7,7 +7,7 @@ import click
 @click.argument("name")
 @click.option("--json", "as_json", is_flag=True, help="Print the files that were made, as JSON.")
 def command(name: str, as_json: bool) -> None:
-    """Add an interface to the project that you are in.
+    r"""Add an interface to the project that you are in.
 
     \b
       hsu-worker new-interface WordList
@@ -15,7 +15,7 @@ def command(name: str, as_json: bool) -> None:
     It makes a contract in proto/, the code that is generated from it, a class whose handlers are
     still to do, and a test that fails until they are done. Where that can be done safely, it adds
     the class to the app and the interface to hsu.toml; where not, it says which lines to write.
-    """  # noqa: D301  click wants the control character, not a backslash
+    """
     from hsu_worker.errors import BadName
     from hsu_worker.scaffold.interface import new_interface
 

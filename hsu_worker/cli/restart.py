@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from hsu_worker.cli import _completing
 from hsu_worker.cli._asking import ask, asks_a_master, print_json
 
 if TYPE_CHECKING:
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("unit")
+@click.argument("unit", shell_complete=_completing.units)
 @asks_a_master
 def command(unit: str, where: str | None, token_file: Path | None, as_json: bool) -> None:
     """Stop a unit and start it again. Running calls end first; those that come meanwhile wait."""

@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import click
-from click.core import ParameterSource
+
+from hsu_worker.cli import _completing
 
 if TYPE_CHECKING:
     from hsu_worker.wire.address import Address
-    from hsu_worker.worker.options import Membership
+    from hsu_worker.worker.options import KnownMaster, Membership
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
@@ -82,24 +83,25 @@ _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 @click.option(
     "--as",
     "stand_in_for",
-    envvar="HSU_SERVE_AS",
     metavar="UNIT",
+    shell_complete=_completing.units,
     help="Take the place of this unit of a running master, until you leave.",
-)
-@click.option(
-    "--master",
-    "where",
-    envvar=["HSU_SERVE_MASTER", "HSU_MASTER"],
-    metavar="WHERE",
-    help="With --as: the master's address or folder. [default: the only one that you run]",
 )
 @click.option("--register", metavar="ADDRESS", help="Register with the master that listens there.")
 @click.option("--unit", metavar="NAME", help="With --register: the unit to stand for.")
 @click.option(
+    "--master",
+    envvar=["HSU_SERVE_MASTER", "HSU_MASTER"],
+    metavar="WHERE",
+    help="The master that --as means, and whose units the services call: its address or folder. "
+    "[default: what HSU_MASTER says; for --as, else the only one that you run; for calls, else that "
+    "of --as or --register]",
+)
+@click.option(
     "--master-token-file",
     metavar="FILE",
     type=_FILE,
-    help="With --as or --register: the file that holds the master's token.",
+    help="With --as, --register or --master: the file that holds the master's token.",
 )
 def command(
     app: str,
@@ -116,12 +118,12 @@ def command(
     log_format: Literal["text", "json"],
     no_capture: bool,
     stand_in_for: str | None,
-    where: str | None,
     register: str | None,
     unit: str | None,
+    master: str | None,
     master_token_file: Path | None,
 ) -> None:
-    """Serve an app in this process.
+    r"""Serve an app in this process.
 
     \b
       hsu-worker serve mysvc:app
@@ -135,7 +137,7 @@ def command(
     several values are separated by spaces.
 
     Ctrl-C or SIGTERM: calls that run finish, up to 30 s; a second one ends the process at once.
-    """  # noqa: D301  click wants the control character, not a backslash
+    """
     from hsu_worker.wire.launch import LaunchVariables
     from hsu_worker.worker import check_platform
 
@@ -151,11 +153,9 @@ def command(
 
     from hsu_worker.worker.options import Serving
 
-    given = click.get_current_context().get_parameter_source("where")
-    if stand_in_for is None and given is ParameterSource.COMMANDLINE:
-        raise click.UsageError("--master goes with --as")
     if not reload and (reload_dir or reload_include):
         raise click.UsageError("--reload-dir and --reload-include go with --reload")
+    membership, known = _masters(stand_in_for, register, unit, master, master_token_file)
     options = Serving(
         app=app,
         app_dir=app_folder,
@@ -163,7 +163,8 @@ def command(
         listen=_addresses(listen, port, insecure_remote),
         token=_token(token_file),
         token_file=str(token_file or ""),
-        membership=_membership(stand_in_for, where, register, unit, master_token_file),
+        membership=membership,
+        master=known,
         capture=not no_capture,
         log_level=log_level.upper(),
         log_format=log_format,
@@ -212,32 +213,44 @@ def _port(text: str) -> int | None:
     return int(text)
 
 
-def _membership(
+def _masters(
     stand_in_for: str | None,
-    where: str | None,
     register: str | None,
     unit: str | None,
+    master: str | None,
     token_file: Path | None,
-) -> "Membership | None":
+) -> "tuple[Membership | None, KnownMaster | None]":
+    """What the worker stands for, and which master its services call."""
     from hsu_worker.wire.address import Address
-    from hsu_worker.worker.options import Membership
+    from hsu_worker.worker.options import KnownMaster, Membership
 
     if (register is None) != (unit is None):
         raise click.UsageError("--register and --unit go together")
     if stand_in_for is not None and register is not None:
         raise click.UsageError("--as and --register exclude each other")
-    if register is not None and unit is not None:
-        return Membership(master=Address.parse(register), unit=unit, token=_token(token_file))
-    if stand_in_for is None:
-        if token_file is not None:
-            raise click.UsageError(
-                "--master-token-file goes with --as, or with --register and --unit"
-            )
-        return None
-    from hsu_worker.master.discovery import find_master
+    if token_file is not None and not (stand_in_for or register or master):
+        raise click.UsageError("--master-token-file goes with --as, --register or --master")
+    known = _found(master, token_file) if master or stand_in_for is not None else None
+    if stand_in_for is not None:
+        assert known is not None
+        return Membership(master=known, unit=stand_in_for, stand_in=True), known
+    if register is None or unit is None:
+        return None, known
+    registry = KnownMaster(address=Address.parse(register), token=_token(token_file))
+    return Membership(master=registry, unit=unit), known
 
-    place = find_master(where, token_file=token_file)
-    return Membership(master=place.address, unit=stand_in_for, token=place.token, stand_in=True)
+
+def _found(master: str | None, token_file: Path | None) -> "KnownMaster":
+    from hsu_worker.cli import NotStarted
+    from hsu_worker.errors import ConfigError, NoMaster
+    from hsu_worker.master.discovery import find_master
+    from hsu_worker.worker.options import KnownMaster
+
+    try:
+        place = find_master(master, token_file=token_file)
+    except (ConfigError, NoMaster) as error:
+        raise NotStarted(str(error)) from error
+    return KnownMaster(address=place.address, token=place.token)
 
 
 def _token(file: Path | None) -> str:

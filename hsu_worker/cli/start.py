@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hsu_worker.cli import _completing
 from hsu_worker.cli._asking import ask, asks_a_master, do_each
 
 if TYPE_CHECKING:
@@ -13,7 +14,9 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("units", nargs=-1, required=True, metavar="UNIT...")
+@click.argument(
+    "units", nargs=-1, required=True, metavar="UNIT...", shell_complete=_completing.units
+)
 @asks_a_master
 def command(
     units: tuple[str, ...], where: str | None, token_file: Path | None, as_json: bool

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hsu_worker.cli import _completing
 from hsu_worker.cli._asking import ask, asks_a_master, do_each
 
 if TYPE_CHECKING:
@@ -12,7 +13,9 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("units", nargs=-1, required=True, metavar="UNIT...")
+@click.argument(
+    "units", nargs=-1, required=True, metavar="UNIT...", shell_complete=_completing.units
+)
 @click.option("--hold", is_flag=True, help="Refuse calls until `hsu-worker start`.")
 @asks_a_master
 def command(

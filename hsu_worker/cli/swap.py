@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from hsu_worker.cli import _completing
 from hsu_worker.cli._asking import ask, asks_a_master, print_json
 
 if TYPE_CHECKING:
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("unit")
+@click.argument("unit", shell_complete=_completing.units)
 @click.argument("program", nargs=-1, metavar="[-- COMMAND ARGS...]", type=click.UNPROCESSED)
 @click.option("--app", metavar="MODULE:APP", help="A Python worker.")
 @asks_a_master
@@ -25,7 +26,7 @@ def command(
     token_file: Path | None,
     as_json: bool,
 ) -> None:
-    """Put another implementation in a unit's place, and lose no call.
+    r"""Put another implementation in a unit's place, and lose no call.
 
     \b
       hsu-worker swap summarizer --app summaries2:App
@@ -34,7 +35,7 @@ def command(
     It is started beside the old one. When it is ready, and offers all that the old one does, new
     calls go to it, and the old one is stopped after its last call. Otherwise the old one serves on.
     Without --app and COMMAND, the same implementation is started once more.
-    """  # noqa: D301  click wants the control character, not a backslash
+    """
     if app and program:
         raise click.UsageError("--app and a command exclude each other")
 

@@ -8,6 +8,7 @@ from google.protobuf.descriptor_pb2 import DescriptorProto, ServiceDescriptorPro
 
 from hsu_worker.codegen.comments import (
     ENUM,
+    FIELD,
     MESSAGE,
     METHOD,
     NESTED_ENUM,
@@ -20,9 +21,14 @@ from hsu_worker.codegen.names import public_names
 from hsu_worker.codegen.sources import Source, Sources, module_of
 from hsu_worker.errors import CodegenError
 from hsu_worker.interface import snake_case
+from hsu_worker.wire import buf_validate
 
 #: Names that annotations in the generated code need.
 _BUILTINS = frozenset({"bool", "bytes", "float", "int", "str", "type"})
+
+_RULES = f".{buf_validate.PACKAGE}."
+_NO_PYTHON = f"{buf_validate.FILE} is there for rules, and its messages have no Python"
+_OWN_MESSAGE = "write a message of your own"
 
 
 class _Problem(NamedTuple):
@@ -104,6 +110,7 @@ def _problems(source: Source, sources: Sources) -> Iterator[_Problem]:
         yield from _bad_name(named)
     for i, message in enumerate(source.file.message_type):
         yield from _nested_keywords(source, message, message.name, (MESSAGE, i))
+        yield from _fields_of_rules(source, message, message.name, (MESSAGE, i))
     yield from _taken_names(source, sources)
     for i, service in enumerate(source.file.service):
         yield from _bad_methods(source, sources, service, i)
@@ -152,6 +159,19 @@ def _nested_keywords(
         yield from _nested_keywords(source, nested, f"{outer}.{nested.name}", here)
 
 
+def _fields_of_rules(
+    source: Source, message: DescriptorProto, outer: str, path: tuple[int, ...]
+) -> Iterator[_Problem]:
+    """Fields that hold a message of buf.validate."""
+    for i, field in enumerate(message.field):
+        if field.type_name.startswith(_RULES):
+            line = source.comments.line(*path, FIELD, i)
+            yield _Problem(line, f"field {outer}.{field.name}: {_NO_PYTHON}", _OWN_MESSAGE)
+    for i, nested in enumerate(message.nested_type):
+        here = (*path, NESTED_MESSAGE, i)
+        yield from _fields_of_rules(source, nested, f"{outer}.{nested.name}", here)
+
+
 def _taken_names(source: Source, sources: Sources) -> Iterator[_Problem]:
     """Names that two things in one module would have; protoc knows nothing of those that we add."""
     makers: dict[str, str] = {}
@@ -197,6 +217,9 @@ def _bad_methods(
     for i, method in enumerate(service.method):
         line = source.comments.line(SERVICE, index, METHOD, i)
         name = snake_case(method.name)
+        if any(each.startswith(_RULES) for each in (method.input_type, method.output_type)):
+            what = f"method {service.name}.{method.name}: {_NO_PYTHON}"
+            yield _Problem(line, what, _OWN_MESSAGE)
         what = f"method {service.name}.{method.name}: its Python name `{name}`"
         if keyword.iskeyword(name):
             yield _Problem(line, f"{what} is a keyword")

@@ -34,7 +34,9 @@ def generate(
     Raises:
         CodegenError: A file doesn't compile, or can't become Python. The message lists why.
     """
-    path = ProtoPath.of(protos, proto_path, out)
+    # hsu_worker's own messages are made by this generator too.
+    is_ours = out.resolve() == Path(__file__).parents[1].resolve() / "gen"
+    path = ProtoPath.of(protos, proto_path, is_ours=is_ours)
     names = path.names(protos)
     with TemporaryDirectory(prefix="hsu-gen-") as temporary:
         compiled = _compile(names, path, protoc, Path(temporary) / "listed")

@@ -8,10 +8,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from google.protobuf.descriptor_pb2 import FileDescriptorSet
+from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
 
+from hsu_worker.authoring.rules import UPDATE
 from hsu_worker.codegen.sources import ProtoPath, shipped_folder
 from hsu_worker.errors import CodegenError
+from hsu_worker.wire import buf_validate
 
 _CURE = "install it with: pip install 'hsu-worker[gen]'; or name another one with --protoc"
 
@@ -55,12 +57,10 @@ def compile_protos(
         "--include_source_info",
         *(path.locate(name) for name in names),
     ]
-    try:
-        done = subprocess.run(
-            arguments, capture_output=True, text=True, errors="replace", check=False
-        )
-    except OSError as error:
-        raise CodegenError(f"can't run {program[0]}: {error.strerror}; {_CURE}") from None
+    done = _run(arguments)
+    if f"{buf_validate.FILE}: File not found" in done.stderr:
+        arguments += _with_rules(into)
+        done = _run(arguments)
     said = done.stderr.strip() or done.stdout.strip()
     if done.returncode != 0:
         raise CodegenError(
@@ -73,9 +73,41 @@ def compile_protos(
     )
 
 
+def _run(arguments: list[str]) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(
+            arguments, capture_output=True, text=True, errors="replace", check=False
+        )
+    except OSError as error:
+        raise CodegenError(f"can't run {arguments[0]}: {error.strerror}; {_CURE}") from None
+
+
+def _with_rules(into: Path) -> list[str]:
+    """The argument with which protoc finds buf/validate/validate.proto in the extra `validate`.
+
+    The library that enforces the rules brings their schema along, compiled.
+    """
+    if importlib.util.find_spec("protovalidate") is None:
+        return []
+    try:
+        from protovalidate import ViolationPb
+    except ImportError as error:
+        raise CodegenError(f"{buf_validate.FILE} can't be had: {error}; {UPDATE}") from None
+
+    schema = into / "buf.validate"
+    compiled = FileDescriptorProto.FromString(ViolationPb.desc().file.proto.to_binary())
+    schema.write_bytes(FileDescriptorSet(file=[compiled]).SerializeToString())
+    return [f"--descriptor_set_in={schema}"]
+
+
 def _explained(said: str, path: ProtoPath) -> str:
     if "File not found" not in said:
         return said
+    if f"{buf_validate.FILE}: File not found" in said:
+        return (
+            f"{said}\n{buf_validate.FILE} comes with the extra `validate`: "
+            "pip install 'hsu-worker[validate]'"
+        )
     folders = ", ".join(map(str, path.roots))
     return f"{said}\nimports are looked for in {folders}; name other folders with -I"
 

@@ -11,6 +11,7 @@ from google.protobuf.descriptor_pb2 import DescriptorProto, FileDescriptorProto,
 
 from hsu_worker.codegen.comments import PUBLIC_IMPORT, Comments
 from hsu_worker.errors import CodegenError
+from hsu_worker.wire import buf_validate
 
 _PACKAGE = Path(__file__).parent.parent
 
@@ -30,13 +31,19 @@ class ProtoPath:
     """Names of the files whose Python comes with hsu_worker."""
 
     @classmethod
-    def of(cls, protos: Sequence[Path], folders: Sequence[Path], out: Path) -> "ProtoPath":
+    def of(
+        cls, protos: Sequence[Path], folders: Sequence[Path], *, is_ours: bool = False
+    ) -> "ProtoPath":
         """The path for one run.
 
-        Without folders it is the deepest one that holds all of `protos`.
+        Args:
+            protos: The files.
+
+            folders: Where imports are looked for; without any it is the deepest folder that holds
+                all of `protos`.
+
+            is_ours: The files are hsu_worker's own.
         """
-        # hsu_worker's own messages are made by this generator too.
-        is_ours = out.resolve() == (_PACKAGE / "gen").resolve()
         names = () if is_ours else (file.name for file in shipped_folder().glob("*.proto"))
         return cls(tuple(folders) or (_common_folder(protos),), frozenset(names))
 
@@ -79,11 +86,13 @@ class ProtoPath:
             )
         elif name.startswith("google/protobuf/"):
             yield f"{proto}: comes with protobuf, as google.protobuf; leave the file out"
+        elif name == buf_validate.FILE:
+            yield f"{proto}: needs no Python; leave the file out (importing it works all the same)"
 
     def holds(self, name: str) -> bool:
         """The file belongs to the user, so its Python has to be generated with what imports it."""
         return (
-            name not in self.shipped
+            name not in (*self.shipped, buf_validate.FILE)
             and not name.startswith("google/")
             and any((root / name).is_file() for root in self.roots)
         )
@@ -162,6 +171,8 @@ class Source:
 
     def import_messages(self, other: "Source", alias: str) -> str:
         """The line with which this file's Python imports the messages of `other`."""
+        if other.name == buf_validate.FILE:
+            return f"from hsu_worker.wire import buf_validate as {alias}"
         package = self.package_of(other)
         module = f"{other.module[-1]}_pb2 as {alias}"
         line = f"from {package} import {module}" if package else f"import {module}"

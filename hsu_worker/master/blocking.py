@@ -13,6 +13,7 @@ from hsu_worker.master.logs import LogLine
 from hsu_worker.master.master import Master
 from hsu_worker.master.unit_status import UnitStatus
 from hsu_worker.wire.blocking import Portal
+from hsu_worker.wire.interceptors import ClientInterceptor
 
 BlockingClientT = TypeVar("BlockingClientT")
 
@@ -27,19 +28,31 @@ class BlockingMaster:
         config: The units.
 
         on_event: Called with each `Event`, on the loop's thread.
+
+        interceptors: As for `Master`; they run on the loop's thread.
     """
 
-    def __init__(self, config: Config, *, on_event: Callable[[Event], None] | None = None) -> None:
-        self._master = Master(config, on_event=on_event)
+    def __init__(
+        self,
+        config: Config,
+        *,
+        on_event: Callable[[Event], None] | None = None,
+        interceptors: Sequence[ClientInterceptor] = (),
+    ) -> None:
+        self._master = Master(config, on_event=on_event, interceptors=interceptors)
         self._portal = Portal()
         self._stack = ExitStack()
 
     @classmethod
     def from_file(
-        cls, path: str | os.PathLike[str], *, on_event: Callable[[Event], None] | None = None
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        on_event: Callable[[Event], None] | None = None,
+        interceptors: Sequence[ClientInterceptor] = (),
     ) -> "BlockingMaster":
         """As `Master.from_file`."""
-        return cls(Config.from_file(path), on_event=on_event)
+        return cls(Config.from_file(path), on_event=on_event, interceptors=interceptors)
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:

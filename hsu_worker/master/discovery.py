@@ -23,6 +23,8 @@ from hsu_worker.wire.address import Address
 from hsu_worker.wire.launch import own_master
 from hsu_worker.wire.metadata import is_token
 
+#: Where the token of a launched worker comes from.
+LAUNCH: Final = "this process's launch"
 #: Seconds that the system may take to connect to a socket of this machine.
 _PROBE: Final = 1.0
 
@@ -62,7 +64,7 @@ def find_master(
     """
     own = own_master()
     if own is not None and not where:
-        return Place(address=own[0], token=own[1], source="this process's launch")
+        return Place(address=own[0], token=own[1], source=LAUNCH)
     where = where or environ.get("HSU_MASTER")
     if not where:
         return _in_folder(_only(runtime_folder(), "no master of this user runs"), token_file)
@@ -76,6 +78,31 @@ def find_master(
             f"{where}: neither an address, such as tcp:127.0.0.1:7000, nor a master's folder"
         )
     return _in_folder(_only(folder, f"no master runs in {folder}"), token_file)
+
+
+def server_at(where: str, *, token_file: Path | None = None) -> Place:
+    """A server at an address, which need not be a master, and whatever lets one in.
+
+    Args:
+        where: Its address.
+
+        token_file: The file with the token. None: the one beside the socket of a master; other
+            servers are shown none.
+
+    Raises:
+        AddressError: The address is malformed, or can't be dialled.
+
+        ConfigError: The token can't be read.
+    """
+    address = Address.parse(where)
+    address.check_dialled()
+    socket_file = Path(address.path)
+    if token_file is None and socket_file.name == SOCKET:
+        beside = socket_file.with_name(TOKEN)
+        token_file = beside if beside.exists() else None
+    if token_file is None:
+        return Place(address=address, token="", source="")
+    return _place(address, read_token(token_file), str(token_file))
 
 
 def running_masters(parent: Path) -> dict[Path, Owner | None]:

@@ -81,7 +81,9 @@ class Endpoint:
         if event.kind in ("ready", "swapped"):
             self._reflection.forget(event.unit)
 
-    def lease(self, interface: str, unit: str, *, method: str, start: bool) -> Lease:
+    def lease(
+        self, interface: str, unit: str, *, method: str, start: bool, chain: str = ""
+    ) -> Lease:
         """Lends a unit's connection for one call of a method.
 
         Calls of Core look at the worker that is there: they start nothing, and hold nothing up.
@@ -89,7 +91,7 @@ class Endpoint:
         if interface == CORE:
             return self._units[unit].borrow
         what = f"a call of {interface}/{method} at the gateway"
-        return self._units[unit].lease(None, what, start=start)
+        return self._units[unit].lease(None, what, start=start, chain=chain)
 
     def _can_serve(self, unit: str) -> bool:
         return self._units[unit].could_serve

@@ -8,14 +8,15 @@ import shutil
 import stat
 import sys
 import tempfile
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
-from hsu_worker.errors import ConfigError
+from hsu_worker.errors import AddressError, ConfigError
 from hsu_worker.master.process_stat import stat_fields
+from hsu_worker.wire.address import MAX_UNIX_PATH, Address
 
 #: What the name of a master's folder begins with.
 PREFIX: Final = "hsu-"
@@ -75,6 +76,31 @@ def private_folder(
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def socket_name(unit: str, instance: str) -> str:
+    """The name of a worker's socket: never twice the same, and short."""
+    return f"{unit[:15]}-{instance[:8]}.sock"
+
+
+def check_paths(folder: Path, units: Iterable[str]) -> None:
+    """Say at once what would only show at the first call.
+
+    Raises:
+        ConfigError: The paths of sockets in this folder are too long, or grpc can't read them.
+    """
+    names = [SOCKET, *(socket_name(unit, "x" * 32) for unit in units)]
+    longest = max(names, key=len)
+    size = len(os.fsencode(folder / longest))
+    if size > MAX_UNIX_PATH:
+        raise ConfigError(
+            f"runtime folder {folder}: the path of a socket in it would have {size} bytes, "
+            f"{MAX_UNIX_PATH} are possible; set master.runtime_dir to a shorter one"
+        )
+    try:
+        Address.parse(f"unix:{folder / longest}")
+    except AddressError as error:
+        raise ConfigError(f"runtime folder {folder}: {error}; set master.runtime_dir") from None
 
 
 def runtime_folder() -> Path:

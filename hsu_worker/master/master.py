@@ -11,14 +11,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from hsu_worker.errors import AddressError, ConfigError, UnknownUnit
+from hsu_worker.errors import ConfigError, UnknownUnit
 from hsu_worker.interface import Interface, check_interface
 from hsu_worker.master import values
 from hsu_worker.master.config import Config
 from hsu_worker.master.control import ControlService
 from hsu_worker.master.endpoint import Endpoint, write_token
 from hsu_worker.master.event import Event
-from hsu_worker.master.folder import SOCKET, private_folder
+from hsu_worker.master.folder import SOCKET, check_paths, private_folder
 from hsu_worker.master.keeping import Keeper
 from hsu_worker.master.launcher import cancel
 from hsu_worker.master.launchers import Launchers
@@ -28,12 +28,12 @@ from hsu_worker.master.nearest import offered
 from hsu_worker.master.registry import Registrations, RegistryService
 from hsu_worker.master.remote import RemoteMaster
 from hsu_worker.master.router import Router
-from hsu_worker.master.spawned import socket_name
 from hsu_worker.master.tables import UnitConfig
 from hsu_worker.master.tokens import Tokens
 from hsu_worker.master.unit import Unit
-from hsu_worker.master.unit_status import UnitStatus
-from hsu_worker.wire.address import MAX_UNIX_PATH, Address
+from hsu_worker.master.unit_status import UnitStatus, status_of
+from hsu_worker.wire.address import Address
+from hsu_worker.wire.interceptors import ClientInterceptor, check_interceptors, intercepted
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +59,8 @@ class Master:
         on_event: Called with each `Event`, on the loop; it must not block.
 
         listen: Further addresses to listen at; the first is in the runtime directory.
+
+        interceptors: Client interceptors of grpc.aio, for the calls of the clients made here.
     """
 
     def __init__(
@@ -67,8 +69,11 @@ class Master:
         *,
         on_event: Callable[[Event], None] | None = None,
         listen: Sequence[Address] = (),
+        interceptors: Sequence[ClientInterceptor] = (),
     ) -> None:
+        check_interceptors(interceptors)
         self.config = config
+        self._interceptors = interceptors
         self._listen_at = listen
         self.id = secrets.token_hex(8)
         self._on_event = on_event
@@ -92,16 +97,23 @@ class Master:
         *,
         on_event: Callable[[Event], None] | None = None,
         listen: Sequence[Address] = (),
+        interceptors: Sequence[ClientInterceptor] = (),
     ) -> "Master":
         """Read an `hsu.toml`.
 
         Raises:
             ConfigError: It can't be used; the message lists every mistake.
         """
-        return cls(Config.from_file(path), on_event=on_event, listen=listen)
+        config = Config.from_file(path)
+        return cls(config, on_event=on_event, listen=listen, interceptors=interceptors)
 
     @staticmethod
-    def connect(where: str | None = None, *, token_file: Path | None = None) -> RemoteMaster:
+    def connect(
+        where: str | None = None,
+        *,
+        token_file: Path | None = None,
+        interceptors: Sequence[ClientInterceptor] = (),
+    ) -> RemoteMaster:
         """A master that runs in another process.
 
             async with Master.connect() as master:
@@ -112,15 +124,17 @@ class Master:
                 what `HSU_MASTER` says, else the only one that this user runs.
 
             token_file: The file with the token for an address; see `find_master`.
+
+            interceptors: Client interceptors of grpc.aio, for the calls of the clients made there.
         """
-        return RemoteMaster(where, token_file=token_file)
+        return RemoteMaster(where, token_file=token_file, interceptors=interceptors)
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
             folder = stack.enter_context(
                 private_folder(self.config.master.runtime_dir, config=self.config.file)
             )
-            _check_length(folder, self.config.units)
+            check_paths(folder, self.config.units)
             launchers = Launchers(
                 master_id=self.id,
                 keeper=await stack.enter_async_context(Keeper()),
@@ -175,7 +189,8 @@ class Master:
         """
         check_interface(interface)
         name = self._router.unit_for(interface.name, unit or None)
-        return interface.client(self._unit(name).lease(interface, f"a call of {interface.name}"))
+        lease = self._unit(name).lease(interface, f"a call of {interface.name}")
+        return interface.client(intercepted(lease, self._interceptors))
 
     async def start(
         self, unit: str, *, on_progress: Callable[[float, str], None] | None = None
@@ -252,7 +267,7 @@ class Master:
     def status(self) -> Mapping[str, UnitStatus]:
         """How each unit stands, by name."""
         now = asyncio.get_running_loop().time() if self._units else 0.0
-        return {name: _status(unit, now) for name, unit in self._units.items()}
+        return {name: status_of(unit, now) for name, unit in self._units.items()}
 
     def why(self, unit: str) -> list[Event]:
         """The last starts, stops, crashes and refusals of a unit, oldest first, with their causes."""
@@ -341,22 +356,6 @@ class Master:
                 log.exception("on_event failed for %s", event)
 
 
-def _check_length(folder: Path, units: Collection[str]) -> None:
-    """Say at once what would only show at the first call."""
-    names = [SOCKET, *(socket_name(unit, "x" * 32) for unit in units)]
-    longest = max(names, key=len)
-    size = len(os.fsencode(folder / longest))
-    if size > MAX_UNIX_PATH:
-        raise ConfigError(
-            f"runtime folder {folder}: the path of a socket in it would have {size} bytes, "
-            f"{MAX_UNIX_PATH} are possible; set master.runtime_dir to a shorter one"
-        )
-    try:
-        Address.parse(f"unix:{folder / longest}")
-    except AddressError as error:
-        raise ConfigError(f"runtime folder {folder}: {error}; set master.runtime_dir") from None
-
-
 def _log(stack: AsyncExitStack, unit: UnitConfig) -> UnitLog:
     if unit.log_file is None:
         unit_log = UnitLog()
@@ -366,22 +365,3 @@ def _log(stack: AsyncExitStack, unit: UnitConfig) -> UnitLog:
         unit_log = UnitLog(file.write)
     stack.callback(unit_log.close)
     return unit_log
-
-
-def _status(unit: Unit, now: float) -> UnitStatus:
-    state = unit.state
-    retry_at = state.trouble.retry_at
-    detail = unit.worker.detail if unit.worker is not None else ""
-    if state.current is not None and state.current.stand_in:
-        detail = f"stand-in, {detail}"
-    return UnitStatus(
-        unit=unit.config.name,
-        phase=state.phase,
-        generation=state.last if state.current is None else state.current.number,
-        leases=state.leases,
-        waiters=len(state.waiters),
-        detail=detail,
-        implements=unit.config.implements,
-        failure=state.trouble.reason,
-        retry_in=None if retry_at is None else max(0.0, retry_at - now),
-    )

@@ -18,10 +18,10 @@ from typing import Any, Self, TypeVar
 from hsu_worker.errors import (
     ConfigError,
     DeadlineExceeded,
-    Dispatch,
     InvalidArgument,
     NoMaster,
     NotFound,
+    RpcError,
     StartError,
     Unauthenticated,
     Unavailable,
@@ -31,13 +31,14 @@ from hsu_worker.errors import (
 from hsu_worker.gen import hsu_master as wire
 from hsu_worker.interface import Interface, check_interface
 from hsu_worker.master import messages
-from hsu_worker.master.discovery import Place, find_master
+from hsu_worker.master.discovery import LAUNCH, Place, find_master
 from hsu_worker.master.event import Event
-from hsu_worker.master.gateway.gateway import UNIT
 from hsu_worker.master.logs import LogBatch, LogLine
 from hsu_worker.master.unit_status import UnitStatus
-from hsu_worker.wire.connection import Connection
-from hsu_worker.wire.launch import own_master
+from hsu_worker.wire.connection import Connection, lend
+from hsu_worker.wire.interceptors import ClientInterceptor, check_interceptors, intercepted
+from hsu_worker.wire.metadata import UNIT
+from hsu_worker.wire.status import no_connection
 
 ClientT = TypeVar("ClientT")
 
@@ -57,9 +58,19 @@ class RemoteMaster:
             HSU_MASTER says, else the only one that this user runs.
 
         token_file: The file with the token for an address; see `find_master`.
+
+        interceptors: Client interceptors of grpc.aio, for the calls of the clients made here.
     """
 
-    def __init__(self, where: str | None = None, *, token_file: Path | None = None) -> None:
+    def __init__(
+        self,
+        where: str | None = None,
+        *,
+        token_file: Path | None = None,
+        interceptors: Sequence[ClientInterceptor] = (),
+    ) -> None:
+        check_interceptors(interceptors)
+        self._interceptors = interceptors
         self._where = where
         self._token_file = token_file
         self._place: Place | None = None
@@ -68,14 +79,7 @@ class RemoteMaster:
     async def __aenter__(self) -> Self:
         place = await asyncio.to_thread(find_master, self._where, token_file=self._token_file)
         self._place = place
-        connection = Connection.open(
-            place.address,
-            token=place.token,
-            # What is too large, the gateway refuses.
-            message_bytes=-1,
-            keepalive=not place.address.is_unix,
-        )
-        self._connection = replace(connection, retries=True)
+        self._connection = connect(place)
         return self
 
     async def __aexit__(
@@ -101,7 +105,7 @@ class RemoteMaster:
         if unit:
             metadata = (*connection.metadata, (UNIT, unit))
             connection = replace(connection, metadata=metadata)
-        return interface.client(connection)
+        return interface.client(intercepted(lend(connection), self._interceptors))
 
     async def start(
         self, unit: str, *, on_progress: Callable[[float, str], None] | None = None
@@ -190,13 +194,13 @@ class RemoteMaster:
             raise UnknownUnit(error.message) from None
         except InvalidArgument as error:
             raise ConfigError(error.message) from None
-        except Unauthenticated:
-            raise NoMaster(self._locked_out()) from None
+        except Unauthenticated as error:
+            raise (unanswered(self._at, error) or error) from None
         except Unimplemented as error:
-            raise NoMaster(f"what answers at {self._address} is no master: {error}") from None
+            raise NoMaster(f"what answers at {self._at.address} is no master: {error}") from None
         except DeadlineExceeded:
             raise NoMaster(
-                f"the master at {self._address} has not answered for {LOOK_TIMEOUT:g} s"
+                f"the master at {self._at.address} has not answered for {LOOK_TIMEOUT:g} s"
             ) from None
         except StartError:
             raise
@@ -204,35 +208,47 @@ class RemoteMaster:
             if error.details:
                 # A master says why; without it, these are the words of grpc.
                 raise
-            if error.dispatched is Dispatch.NO:
-                # What grpc says of a connection that it couldn't make ends with the system's words.
-                problem = error.message.rpartition(": ")[2]
-                raise NoMaster(
-                    f"no master answers at {self._address}: {problem}; "
-                    "start one with `hsu-worker master run hsu.toml`"
-                ) from None
-            raise NoMaster(
-                f"the connection to the master at {self._address} broke: {error.message}"
+            raise (
+                unanswered(self._at, error)
+                or NoMaster(
+                    f"the connection to the master at {self._at.address} broke: {error.message}"
+                )
             ) from None
 
     @property
-    def _address(self) -> str:
+    def _at(self) -> Place:
         assert self._place is not None
-        return str(self._place.address)
+        return self._place
 
-    def _locked_out(self) -> str:
-        assert self._place is not None
-        if own_master() is not None and not self._where:
-            return (
-                f"the master at {self._address} launched this process, which may call units there; "
+
+def connect(place: Place) -> Connection:
+    """Open a connection to a master."""
+    connection = Connection.open(
+        place.address,
+        token=place.token,
+        # What is too large, the gateway refuses.
+        message_bytes=-1,
+        keepalive=not place.address.is_unix,
+    )
+    return replace(connection, retries=True)
+
+
+def unanswered(place: Place, error: RpcError) -> NoMaster | None:
+    """Why a master didn't answer a call, with the cure; None: it did."""
+    if isinstance(error, Unauthenticated):
+        if place.source == LAUNCH:
+            return NoMaster(
+                f"the master at {place.address} launched this process, which may call units there; "
                 "for all else name the file that holds the master's own token with --token-file"
             )
-        problem = (
-            f"refuses the token of {self._place.source}"
-            if self._place.source
-            else "asks for a token"
-        )
-        return (
-            f"the master at {self._address} {problem}; name the file that holds its token "
+        problem = f"refuses the token of {place.source}" if place.source else "asks for a token"
+        return NoMaster(
+            f"the master at {place.address} {problem}; name the file that holds its token "
             "with --token-file or HSU_MASTER_TOKEN_FILE"
         )
+    if problem := no_connection(error):
+        return NoMaster(
+            f"no master answers at {place.address}: {problem}; "
+            "start one with `hsu-worker master run hsu.toml`"
+        )
+    return None

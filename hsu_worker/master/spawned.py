@@ -16,6 +16,7 @@ from google.protobuf.duration_pb2 import Duration
 from hsu_worker.errors import Dispatch, HsuError, LaunchError, RpcError, StartError, Unavailable
 from hsu_worker.gen.hsu_core import CoreClient, ShutdownRequest
 from hsu_worker.master.environment import child_environment
+from hsu_worker.master.folder import socket_name
 from hsu_worker.master.keeping import Exit, Keeper, Process
 from hsu_worker.master.launcher import Ending, Worker, cancel
 from hsu_worker.master.logs import UnitLog
@@ -45,11 +46,6 @@ EXIT_BOUND: Final = 1.0
 #: Seconds that pipes are read after the last process of a worker has ended: a process that escaped
 #: may hold them.
 PIPE_BOUND: Final = 0.5
-
-
-def socket_name(unit: str, instance: str) -> str:
-    """The name of a worker's socket: never twice the same, and short."""
-    return f"{unit[:15]}-{instance[:8]}.sock"
 
 
 class Spawned(Worker):

@@ -29,6 +29,7 @@ from hsu_worker.master.specs import Specs
 from hsu_worker.master.start_wait import StartWait
 from hsu_worker.master.tables import UnitConfig
 from hsu_worker.master.waiters import Waiters
+from hsu_worker.wire.chain import cycle
 from hsu_worker.wire.connection import Connection, Lease
 from hsu_worker.wire.status import from_grpc
 
@@ -101,7 +102,12 @@ class Unit:
         return None if current is None else self._instances.get(current.number)
 
     def lease(
-        self, interface: AnyInterface | None, what: str = "a call", *, start: bool = True
+        self,
+        interface: AnyInterface | None,
+        what: str = "a call",
+        *,
+        start: bool = True,
+        chain: str = "",
     ) -> Lease:
         """Lends the unit's connection, for one call each; starts the unit when it has to.
 
@@ -111,15 +117,18 @@ class Unit:
             what: Who it is, for the record of why the unit was started.
 
             start: Whether it may wait for a start; without it an absent unit is UNAVAILABLE.
+
+            chain: The units that the call came through; one that came back doesn't wait for room.
         """
+        way = cycle(chain, self.config.name)
 
         @asynccontextmanager
         async def lease(deadline: float | None, /) -> AsyncGenerator[Connection, None]:
-            generation = await self._acquire(deadline, what, start)
+            generation = await self._acquire(deadline, what, start, way)
             while not self._lendable(generation):
                 # It ended between the grant and this step; nothing was sent yet.
                 self._feed(policy.Release(generation))
-                generation = await self._acquire(deadline, what, start)
+                generation = await self._acquire(deadline, what, start, way)
             try:
                 yield self._connection(generation, interface)
             except (grpc.aio.AioRpcError, grpc.aio.UsageError) as failure:
@@ -209,9 +218,9 @@ class Unit:
         generation = await self._specs.ask(
             config, lambda spec: self._feed(policy.StandInAsked(spec, who))
         )
-        if generation not in self._instances:
-            raise FailedPrecondition(f"unit {self.config.name!r}: it left as soon as it had come")
-        return self._instances[generation]
+        if generation in self._instances:
+            return self._instances[generation]
+        raise FailedPrecondition(f"unit {self.config.name!r}: it left as soon as it had come")
 
     def keep_place(self, generation: int, within: float) -> None:
         """Let calls wait for a stand-in that is about to leave, and comes back within seconds."""
@@ -224,18 +233,16 @@ class Unit:
         if self._timer is not None:
             self._timer.cancel()
 
-    async def _acquire(self, deadline: float | None, what: str, start: bool) -> int:
+    async def _acquire(self, deadline: float | None, what: str, start: bool, way: str) -> int:
         # Without a deadline of its own the start's wall budget bounds the wait, twice: a caller may
         # have to see the old generation out.
         until = deadline
         if until is None:
             until = self._loop.time() + 2 * self.config.start_timeout
         try:
-            return await self._waiters.lease(until, what, start=start)
+            return await self._waiters.lease(until, what, start=start, cycle=way)
         except TimeoutError:
-            note = ""
-            if self.worker is not None and self.config.register:
-                note = self.worker.detail
+            note = self.worker.detail if self.worker is not None and self.config.register else ""
             raise refusals.late(self._state, note, own=deadline is not None) from None
 
     def _lendable(self, number: int) -> bool:
@@ -350,13 +357,7 @@ class Unit:
     async def _stop(self, instance: Instance, effect: policy.Stop) -> None:
         began = self._loop.time()
         number = instance.generation
-        kind: Kind = "stopped"
-        if effect.trigger == "liveness":
-            self.history.add(number, "unresponsive", "liveness", effect.why)
-        elif effect.trigger in ("exit", "start"):
-            kind = "exited" if effect.trigger == "exit" else "failed"
-        else:
-            self.history.add(number, "stopping", effect.trigger, effect.why)
+        kind = self.history.stop_begins(effect)
         instance.sent_away = effect
         ending = await instance.stop(force=effect.force)
         detail = effect.why if kind in ("exited", "failed") else ending.text

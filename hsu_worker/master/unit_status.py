@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from hsu_worker.master.policy import Phase
+from hsu_worker.master.unit import Unit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,3 +26,23 @@ class UnitStatus:
     """Why it last failed; empty when it has served for a while since."""
     retry_in: float | None
     """Seconds until it may be tried again; None: at once."""
+
+
+def status_of(unit: Unit, now: float) -> UnitStatus:
+    """How it stands now, in the running loop's time."""
+    state = unit.state
+    retry_at = state.trouble.retry_at
+    detail = unit.worker.detail if unit.worker is not None else ""
+    if state.current is not None and state.current.stand_in:
+        detail = f"stand-in, {detail}"
+    return UnitStatus(
+        unit=unit.config.name,
+        phase=state.phase,
+        generation=state.last if state.current is None else state.current.number,
+        leases=state.leases,
+        waiters=len(state.waiters),
+        detail=detail,
+        implements=unit.config.implements,
+        failure=state.trouble.reason,
+        retry_in=None if retry_at is None else max(0.0, retry_at - now),
+    )

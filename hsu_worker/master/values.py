@@ -150,11 +150,9 @@ def address(value: object, folder: Path) -> str:
     if not isinstance(value, str):
         raise wrong('an address such as "tcp:127.0.0.1:5000"', value)
     try:
-        parsed = Address.parse(value)
+        Address.parse(value).check_dialled()
     except AddressError as error:
         raise ConfigError(str(error)) from None
-    if not parsed.is_unix and parsed.port == 0:
-        raise ConfigError(f"address {value!r}: port 0 can't be dialled; write the worker's port")
     return value
 
 

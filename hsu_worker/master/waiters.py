@@ -22,7 +22,7 @@ class Waiters:
         self._numbers = itertools.count(1)
         self._waiting: dict[int, asyncio.Future[int]] = {}
 
-    async def lease(self, until: float, what: str, *, start: bool) -> int:
+    async def lease(self, until: float, what: str, *, start: bool, cycle: str = "") -> int:
         """Wait for a lease; returns the generation, to which it has to be released.
 
         Args:
@@ -32,6 +32,8 @@ class Waiters:
 
             start: It may cause a start, and wait.
 
+            cycle: How it came back to the unit; "": it did not.
+
         Raises:
             TimeoutError: It has come too late.
             RpcError: It was refused.
@@ -39,7 +41,7 @@ class Waiters:
         waiter = next(self._numbers)
         granted: asyncio.Future[int] = self._loop.create_future()
         self._waiting[waiter] = granted
-        self._feed(policy.Arrive(waiter, what, start))
+        self._feed(policy.Arrive(waiter, what, start, cycle))
         if granted.done():
             del self._waiting[waiter]
             return granted.result()

@@ -14,6 +14,7 @@ from hsu_worker.errors import RpcError, Unauthenticated
 from hsu_worker.interface import AnyInterface, Method
 from hsu_worker.serving.calls import Calls, ServedCall
 from hsu_worker.serving.failures import Refused
+from hsu_worker.wire.chain import CALL_CHAIN
 from hsu_worker.wire.metadata import AUTHORIZATION, CALL_ID, CURRENT_CALL_ID
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
@@ -36,8 +37,18 @@ def stranger() -> Refused:
     )
 
 
-def admission(interface: AnyInterface, method: Method, *, gate: Gate, calls: Calls) -> Admit:
-    """What each call of a method goes through before anything of it is parsed."""
+def admission(
+    interface: AnyInterface,
+    method: Method,
+    *,
+    gate: Gate,
+    calls: Calls,
+    refuse_cycle: Callable[[str], None],
+) -> Admit:
+    """What each call of a method goes through before anything of it is parsed.
+
+    `refuse_cycle` raises Refused for a call that came back to its own unit, and would wait there.
+    """
 
     def admit(context: Context) -> ServedCall:
         metadata = context.invocation_metadata() or ()
@@ -45,6 +56,10 @@ def admission(interface: AnyInterface, method: Method, *, gate: Gate, calls: Cal
         if refusal is not None:
             raise Refused(refusal)
         sent = {key: value for key, value in metadata if key != AUTHORIZATION}
+        given_id = sent.get(CALL_ID)
+        if given_id is not None:
+            # A call that is made within another; only such a one has come through units.
+            refuse_cycle(cast("str", sent.get(CALL_CHAIN, "")))
         # grpc's stubs leave out that it is None without a deadline.
         left = cast("float | None", context.time_remaining())
         now = time.monotonic()
@@ -54,7 +69,7 @@ def admission(interface: AnyInterface, method: Method, *, gate: Gate, calls: Cal
             metadata=sent,
             peer=context.peer(),
             deadline=None if left is None else now + left,
-            id=_call_id(sent.get(CALL_ID)),
+            id=_call_id(given_id),
         )
         call.begin(now, cast("asyncio.Task[Any]", asyncio.current_task()))
         CURRENT_CALL.set(call)

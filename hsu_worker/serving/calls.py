@@ -80,6 +80,10 @@ class Calls:
         """How many have been accepted and have not ended."""
         return len(self._running)
 
+    def running(self) -> list[ServedCall]:
+        """Those that have not ended; may be asked in any thread."""
+        return list(self._running.values())
+
     def begin(self, call: ServedCall) -> None:
         """Count a call."""
         self.total += 1
@@ -120,7 +124,7 @@ class Calls:
         Returns:
             How many there were.
         """
-        running = list(self._running.values())
+        running = self.running()
         for call in running:
             call.cut_off = reason
             call.cancel()

@@ -56,7 +56,8 @@ async def answer_failure(
         case asyncio.CancelledError() if call is None or call.cancelled:
             # The caller has left. Otherwise something inside the handler was cancelled: a bug.
             raise failure
-        case KeyboardInterrupt():
+        case KeyboardInterrupt() | grpc.aio.AbortError():
+            # An interceptor that calls context.abort has answered by that.
             raise failure
         case GeneratorExit() if call is None or asyncio.current_task() is not call.task:
             # Our own coroutine is being closed. Within its task only a handler raises this.

@@ -2,7 +2,7 @@
 
 import asyncio
 import inspect
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, nullcontext
 from contextvars import copy_context
 from dataclasses import dataclass
@@ -19,6 +19,7 @@ from hsu_worker.serving.calls import Calls, ServedCall
 from hsu_worker.serving.failures import Refused, answer_failure
 from hsu_worker.serving.requests import RequestStream, parser
 from hsu_worker.serving.slots import Slots
+from hsu_worker.serving.validation import Check
 from hsu_worker.wire.status import error_info
 
 RpcHandler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
@@ -44,33 +45,49 @@ class Served:
     limited: bool
     """Its calls take slots, as users' calls do."""
     message_bytes: int
+    check: Check | None = None
+    """What each request has to pass; None: anything will do."""
 
     @property
     def is_async(self) -> bool:
         """The function is `async def`, and runs on the loop."""
-        return inspect.iscoroutinefunction(self.function) or inspect.isasyncgenfunction(
-            self.function
-        )
+        return is_async(self.function)
 
     def rpc_handler(self) -> RpcHandler:
         """The closure for this method, as grpc takes it.
 
         A closure and no interceptors: those cost a tenth of a call.
         """
-        kind = (self.method.client_streaming, self.method.server_streaming)
         handle = _stream_handler(self) if self.method.server_streaming else _unary_handler(self)
-        handler: RpcHandler = _MAKE[kind](handle)
-        return handler
+        return make_handler(self.method, handle)
 
     def slot(self) -> AbstractAsyncContextManager[Any]:
         """What an asynchronous call holds while it runs; threads are taken step by step."""
         return self.slots.concurrent if self.limited and self.is_async else nullcontext()
 
 
+def is_async(function: Callable[..., Any]) -> bool:
+    """A handler that runs on the loop, and not in a thread."""
+    return inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
+
+
+def make_handler(method: Method, behaviour: Callable[..., Any], **codecs: Any) -> RpcHandler:
+    """Grpc's handler for the kind of a method; without codecs it takes and gives bytes."""
+    kind = (method.client_streaming, method.server_streaming)
+    handler: RpcHandler = _MAKE[kind](behaviour, **codecs)
+    return handler
+
+
+def responder(served: Served) -> Callable[[Any], Any]:
+    """From the request to a coroutine, or to an async generator, whatever the author wrote."""
+    if served.is_async:
+        return served.function
+    return _in_threads(served) if served.method.server_streaming else _in_thread(served)
+
+
 def _unary_handler(served: Served) -> Callable[[Any, Context], Any]:
     admit, end, slot = served.admit, served.calls.end, served.slot()
-    receive, serialize = _receiver(served.method), _serializer(served)
-    function, run, is_async = served.function, served.slots.run, served.is_async
+    receive, respond, serialize = _receiver(served), responder(served), _serializer(served)
 
     async def handle(body: Any, context: Context) -> bytes:
         call: ServedCall | None = None
@@ -78,13 +95,7 @@ def _unary_handler(served: Served) -> Callable[[Any, Context], Any]:
             call = admit(context)
             request = receive(body, context, call)
             async with slot:
-                if is_async:
-                    response = await function(request)
-                else:
-                    response = await run(copy_context(), function, request)
-                    if inspect.isawaitable(response):
-                        # A plain `def` that returns what an `async def` gave it.
-                        response = await response
+                response = await respond(request)
             return serialize(response)
         except BaseException as failure:
             await answer_failure(context, served.method.path, call, failure)
@@ -97,8 +108,7 @@ def _unary_handler(served: Served) -> Callable[[Any, Context], Any]:
 
 def _stream_handler(served: Served) -> Callable[[Any, Context], Any]:
     admit, end, slot = served.admit, served.calls.end, served.slot()
-    receive, serialize = _receiver(served.method), _serializer(served)
-    respond = served.function if served.is_async else _in_threads(served)
+    receive, respond, serialize = _receiver(served), responder(served), _serializer(served)
 
     async def handle(body: Any, context: Context) -> None:
         call: ServedCall | None = None
@@ -128,6 +138,17 @@ def _stream_handler(served: Served) -> Callable[[Any, Context], Any]:
                 end(call)
 
     return handle
+
+
+def _in_thread(served: Served) -> Callable[[Any], Coroutine[Any, Any, Any]]:
+    function, run = served.function, served.slots.run
+
+    async def respond(request: Any) -> Any:
+        response = await run(copy_context(), function, request)
+        # A plain `def` may return what an `async def` gave it.
+        return await response if inspect.isawaitable(response) else response
+
+    return respond
 
 
 def _in_threads(served: Served) -> Callable[[Any], AsyncGenerator[Any, None]]:
@@ -160,18 +181,30 @@ def _in_threads(served: Served) -> Callable[[Any], AsyncGenerator[Any, None]]:
     return respond
 
 
-def _receiver(method: Method) -> Callable[[Any, Context, ServedCall], Any]:
+def _receiver(served: Served) -> Callable[[Any, Context, ServedCall], Any]:
+    method, check = served.method, served.check
     parse = parser(method.path, method.request)
+
+    parse_each = parse if check is None else _checked(parse, check)
 
     def parse_first(body: bytes, _context: Context, _call: ServedCall) -> Message:
         try:
-            return parse(body)
+            return parse_each(body)
         except InvalidArgument as error:
             raise Refused(error) from None
 
     if method.client_streaming:
-        return lambda _body, context, call: RequestStream(context, call, parse)
+        return lambda _body, context, call: RequestStream(context, call, parse_each)
     return parse_first
+
+
+def _checked(parse: Callable[[bytes], Message], check: Check) -> Callable[[bytes], Message]:
+    def parse_valid(body: bytes) -> Message:
+        request = parse(body)
+        check(request)
+        return request
+
+    return parse_valid
 
 
 def _serializer(served: Served) -> Callable[[Any], bytes]:

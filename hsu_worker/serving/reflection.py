@@ -4,7 +4,7 @@ import asyncio
 import importlib
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import aclosing
-from typing import Any, Final, TypeAlias
+from typing import Any, TypeAlias
 
 import grpc
 from google.protobuf import descriptor_pb2, descriptor_pool
@@ -15,10 +15,7 @@ from hsu_worker.serving.failures import Refused, answer_failure
 from hsu_worker.serving.health import SERVICE as HEALTH
 from hsu_worker.serving.lazy import LazyService
 from hsu_worker.serving.requests import parser
-
-V1: Final = "grpc.reflection.v1.ServerReflection"
-V1ALPHA: Final = "grpc.reflection.v1alpha.ServerReflection"
-
+from hsu_worker.wire.reflected import V1, V1ALPHA
 
 #: Sees a `ServerReflectionRequest` and the pools that it is answered from, first to last.
 Prepare: TypeAlias = Callable[[Any, list[descriptor_pool.DescriptorPool]], Awaitable[None]]

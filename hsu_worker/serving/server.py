@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from contextvars import Context
 from typing import Final
 
 import grpc.aio
@@ -19,7 +20,10 @@ STOP_GRACE: Final = 0.05
 
 @asynccontextmanager
 async def listening(
-    dispatcher: Dispatcher, address: Address, *more: grpc.GenericRpcHandler
+    dispatcher: Dispatcher,
+    address: Address,
+    *more: grpc.GenericRpcHandler,
+    context: Context | None = None,
 ) -> AsyncGenerator[Address, None]:
     """Serve at an address while the block runs; gives the address that was bound.
 
@@ -34,6 +38,8 @@ async def listening(
         address: Where to listen; port 0 takes any free one.
 
         more: Handlers of paths that the dispatcher doesn't know; they are asked first.
+
+        context: What all handlers see of context variables; None: what is seen here.
 
     Raises:
         AddressError: The address is in use, or can't be listened on.
@@ -63,7 +69,8 @@ async def listening(
                 port = server.add_insecure_port(address.target)
         except RuntimeError as error:
             raise AddressError(f"address {address}: can't listen there: {error}") from None
-        await server.start()
+        # The tasks of the calls are made by one that this makes, and inherit its context.
+        await asyncio.create_task(server.start(), context=context)
         try:
             yield address if address.is_unix else Address(host=address.host, port=port)
         finally:

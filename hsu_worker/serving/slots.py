@@ -7,6 +7,7 @@ from contextvars import Context
 from typing import Any, TypeVar
 
 from hsu_worker.errors import RpcError
+from hsu_worker.wire.blocking import WAITED_FOR
 from hsu_worker.wire.limits import Limits
 
 T = TypeVar("T")
@@ -30,7 +31,11 @@ class Slots:
     @property
     def full(self) -> bool:
         """A further call would have to wait."""
-        return self.concurrent.locked() or self._taken >= self._threads
+        return self.would_wait(in_thread=False) or self.would_wait(in_thread=True)
+
+    def would_wait(self, *, in_thread: bool) -> bool:
+        """Whether a further call of one sort would have to wait."""
+        return self._taken >= self._threads if in_thread else self.concurrent.locked()
 
     async def probe(self) -> bool:
         """Take a slot of each sort and give it back; False, at once, when one is full."""
@@ -45,7 +50,8 @@ class Slots:
         """Call a function in a thread of the pool, under `context`.
 
         A thread can't be stopped, so a cancelled caller still waits until the function has
-        returned; one that has not begun never begins.
+        returned; one that has not begun never begins, and one that waits for a call of its own is
+        told that nobody needs it.
         """
         self._taken += 1
         try:
@@ -58,6 +64,8 @@ class Slots:
                 except asyncio.CancelledError:
                     cancelled = True
                     future.cancel()
+                    if (waited_for := context.get(WAITED_FOR)) is not None:
+                        waited_for.cancel()
             if cancelled:
                 failure = None if waiter.cancelled() else waiter.exception()
                 if failure is None or isinstance(failure, RpcError):

@@ -87,6 +87,17 @@ class Address:
                 "listen at tcp:127.0.0.1:0, or add --insecure-remote"
             )
 
+    def check_dialled(self) -> None:
+        """Refuse to dial what only a server can listen at.
+
+        Raises:
+            AddressError: The port is 0.
+        """
+        if not self.is_unix and self.port == 0:
+            raise AddressError(
+                f"address '{self}': port 0 can't be dialled; write the worker's port"
+            )
+
     def answers(self, asked: "Address") -> bool:
         """A worker that was asked to listen at `asked` may say that it listens here."""
         if asked.is_unix or asked.port:

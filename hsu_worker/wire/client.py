@@ -1,7 +1,7 @@
 """The base of every generated client: one coroutine or async generator per kind of call."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from functools import partial
 from typing import Any
@@ -19,8 +19,9 @@ from hsu_worker.errors import (
 )
 from hsu_worker.interface import Method
 from hsu_worker.wire.connection import Connection, Lease, lend
+from hsu_worker.wire.interceptors import Raised
 from hsu_worker.wire.metadata import CALL_ID, CURRENT_CALL_ID, Metadata, check_metadata
-from hsu_worker.wire.sender import Sender
+from hsu_worker.wire.sender import IteratedSender, Sender
 from hsu_worker.wire.source import RequestSource as RequestSource
 from hsu_worker.wire.source import Source
 from hsu_worker.wire.status import from_grpc
@@ -83,11 +84,15 @@ class Client:
         self._lease: Lease = (
             lend(lease) if isinstance(lease, Connection | grpc.aio.Channel) else lease
         )
+        # Calls that a worker makes while it handles one end with that one.
+        self._deadline: Callable[[float | None], float | None] = getattr(
+            self._lease, "deadline", _deadline
+        )
 
     async def _unary_unary(
         self, method: Method, request: Message, timeout: float | None, metadata: Metadata
     ) -> Any:
-        deadline = _deadline(timeout)
+        deadline = self._deadline(timeout)
         body = _body(method, request)
         tries = Tries(method)
         while True:
@@ -102,7 +107,7 @@ class Client:
     async def _unary_stream(
         self, method: Method, request: Message, timeout: float | None, metadata: Metadata
     ) -> AsyncGenerator[Any, None]:
-        deadline = _deadline(timeout)
+        deadline = self._deadline(timeout)
         body = _body(method, request)
         tries = Tries(method)
         while True:
@@ -131,19 +136,20 @@ class Client:
         timeout: float | None,
         metadata: Metadata,
     ) -> Any:
-        deadline = _deadline(timeout)
+        deadline = self._deadline(timeout)
         async with aclosing(Source(requests, partial(_body, method))) as source:
             tries = Tries(method)
             while True:
                 lent: Connection | None = None
                 try:
-                    async with self._lease(deadline) as lent:
-                        call = self._call(lent, method, deadline, metadata)
-                        async with Sender(call, source.from_the_first()) as sender:
-                            try:
-                                return _parsed(method, await call)
-                            except FAILURES as failure:
-                                await sender.reraise(failure)
+                    async with (
+                        self._lease(deadline) as lent,
+                        self._send(lent, method, deadline, metadata, source) as sender,
+                    ):
+                        try:
+                            return _parsed(method, await sender.call)
+                        except FAILURES as failure:
+                            await sender.reraise(failure)
                 except (RpcError, *FAILURES) as failure:
                     error = call_error(failure, lent)
                     tries.failed(error, lent, repeatable=source.repeatable)
@@ -155,27 +161,42 @@ class Client:
         timeout: float | None,
         metadata: Metadata,
     ) -> AsyncGenerator[Any, None]:
-        deadline = _deadline(timeout)
+        deadline = self._deadline(timeout)
         async with aclosing(Source(requests, partial(_body, method))) as source:
             tries = Tries(method)
             while True:
                 answered = False
                 lent: Connection | None = None
                 try:
-                    async with self._lease(deadline) as lent:
-                        call = self._call(lent, method, deadline, metadata)
-                        async with Sender(call, source.from_the_first()) as sender:
-                            try:
-                                async for response in call:
-                                    answered = True
-                                    yield _parsed(method, response)
-                            except FAILURES as failure:
-                                await sender.reraise(failure)
+                    async with (
+                        self._lease(deadline) as lent,
+                        self._send(lent, method, deadline, metadata, source) as sender,
+                    ):
+                        try:
+                            async for response in sender.call:
+                                answered = True
+                                yield _parsed(method, response)
+                        except FAILURES as failure:
+                            await sender.reraise(failure)
                 except (RpcError, *FAILURES) as failure:
                     error = call_error(failure, lent, answered=answered)
                     tries.failed(error, lent, repeatable=not answered and source.repeatable)
                 else:
                     return
+
+    def _send(
+        self,
+        lent: Connection,
+        method: Method,
+        deadline: float | None,
+        metadata: Metadata,
+        source: Source,
+    ) -> Sender:
+        requests = source.from_the_first()
+        make = partial(self._call, lent, method, deadline, metadata)
+        if lent.is_intercepted:
+            return IteratedSender(make, requests, method.request.FromString)
+        return Sender(make(), requests)
 
     def _call(
         self,
@@ -183,7 +204,7 @@ class Client:
         method: Method,
         deadline: float | None,
         metadata: Metadata,
-        *body: bytes,
+        *request: Any,
     ) -> Any:
         channel = lent.channel
         make: Any = (
@@ -191,7 +212,15 @@ class Client:
             (channel.stream_unary, channel.stream_stream),
         )[method.client_streaming][method.server_streaming]
         # No serializers: what they raise grpc.aio drops, and sends an empty message, or answers None.
-        call = make(method.path)(*body, timeout=time_left(deadline), metadata=_join(lent, metadata))
+        codecs: tuple[Any, ...] = ()
+        if lent.is_intercepted:
+            # Without an exception among them: the request was made of a message, the answer is kept.
+            codecs = _serialized, partial(_parsed_or_kept, method)
+            if not method.client_streaming:
+                request = (method.request.FromString(request[0]),)
+        call = make(method.path, *codecs)(
+            *request, timeout=time_left(deadline), metadata=_join(lent, metadata)
+        )
         if method.server_streaming:
             lent.streams.add(call)
         return call
@@ -206,7 +235,7 @@ def _body(method: Method, request: Any) -> bytes:
     return request.SerializeToString()
 
 
-def _parsed(method: Method, body: bytes | None) -> Message:
+def _parsed(method: Method, body: Any) -> Any:
     if body is None:
         # A stream of requests may end well and without an answer.
         raise Internal(f"{method.path} ended without an answer")
@@ -216,6 +245,22 @@ def _parsed(method: Method, body: bytes | None) -> Message:
         raise Internal(
             f"the answer of {method.path} is no {method.response.DESCRIPTOR.full_name}"
         ) from None
+    except TypeError:
+        # Through interceptors comes a message.
+        if isinstance(body, method.response):
+            return body
+        raise
+
+
+def _serialized(request: Message) -> bytes:
+    return request.SerializeToString()
+
+
+def _parsed_or_kept(method: Method, body: bytes) -> Message | bytes:
+    try:
+        return method.response.FromString(body)
+    except DecodeError:
+        return body
 
 
 def _deadline(timeout: float | None) -> float | None:
@@ -260,6 +305,8 @@ def call_error(
     """The error of a call that failed; the failure itself when the caller was cancelled."""
     if isinstance(failure, RpcError):
         return failure
+    if isinstance(failure, Raised):
+        return failure.error
     if isinstance(failure, grpc.aio.AioRpcError):
         error = from_grpc(failure, answered=answered, target=lent.target if lent else "")
         if not isinstance(error, Cancelled) or error.dispatched is not Dispatch.UNKNOWN:

@@ -54,6 +54,12 @@ class Connection:
     # Streams of answers. Closing the channel of an older grpcio leaves those that nobody reads at
     # that moment, and then their readers wait for ever.
     streams: "WeakSet[Any]" = field(default_factory=WeakSet, repr=False, compare=False)
+    options: tuple[tuple[str, int], ...] = ()
+    """The channel's, for further ones to the same server."""
+    further: "dict[object, Connection]" = field(default_factory=dict, repr=False, compare=False)
+    """Others to the same server, closed with this one."""
+    is_intercepted: bool = False
+    """Its interceptors see messages, so calls take and give those."""
 
     @classmethod
     def open(
@@ -85,10 +91,12 @@ class Connection:
             ("grpc.max_send_message_length", -1),
         )
         channel = grpc.aio.insecure_channel(address.target, options=options)
-        return cls(channel, bearer(token), address.target)
+        return cls(channel, bearer(token), address.target, options=options)
 
     async def close(self) -> None:
         """Close the channel; a client fails the calls on it as UNAVAILABLE."""
+        for other in self.further.values():
+            await other.close()
         for call in tuple(self.streams):
             call.cancel()
         await self.channel.close()

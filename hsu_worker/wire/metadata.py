@@ -20,6 +20,8 @@ STATUS_DETAILS = "grpc-status-details-bin"
 CALL_ID = "hsu-call-id"
 #: The id of the call that is being handled; calls made meanwhile carry it on.
 CURRENT_CALL_ID: ContextVar[str] = ContextVar("hsu_current_call_id")
+#: Metadata: the unit that a call is for, at a master's gateway.
+UNIT = "hsu-unit"
 #: The domain of every google.rpc.ErrorInfo of ours.
 ERROR_DOMAIN = "hsu"
 

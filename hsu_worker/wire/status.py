@@ -1,6 +1,7 @@
 """`RpcError` to a gRPC status with details, and back."""
 
 import importlib
+import re
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -27,6 +28,9 @@ MAX_DETAILS = 4 << 10
 #: How grpc begins the message of a call for which there was no connection (its pick_first and
 #: round_robin policies have it from one place; a test holds it against each grpc that we run on).
 _NOT_CONNECTED = "failed to connect to all addresses; last error: "
+
+#: What an older grpc puts behind the system's words.
+_NUMBER = re.compile(r" \(\d+\)$")
 
 #: What grpc says of a message over the limit, at either end; not what to do about it.
 _TOO_LARGE = "eceived message larger than max"
@@ -158,6 +162,18 @@ def _never_sent(details: str, target: str) -> bool:
     A worker that passes on what its own client was told says so of another address.
     """
     return details.startswith(_NOT_CONNECTED) and f"{target}:" in details
+
+
+def no_connection(error: RpcError) -> str:
+    """Why there was no connection, in the system's words; empty when the call had one."""
+    if error.dispatched is Dispatch.NO and error.message.startswith(_NOT_CONNECTED):
+        return system_words(error.message)
+    return ""
+
+
+def system_words(message: str) -> str:
+    """The end of what grpc says of a connection: `Connection refused`."""
+    return _NUMBER.sub("", message.rpartition(": ")[2])
 
 
 def _details(data: str | bytes | None) -> tuple[Message, ...]:

@@ -2,9 +2,11 @@
 
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from contextvars import copy_context
 from dataclasses import dataclass
 
 from hsu_worker.app import App
+from hsu_worker.authoring.calling import OTHERS, Others
 from hsu_worker.gen.hsu_core import Core
 from hsu_worker.serving.dispatch import Dispatcher
 from hsu_worker.serving.health import Health
@@ -12,9 +14,11 @@ from hsu_worker.serving.logring import LogRing
 from hsu_worker.serving.reflection import Reflection
 from hsu_worker.serving.server import listening
 from hsu_worker.wire.address import Address
+from hsu_worker.worker.blocked_loop import blocked_loop_told
 from hsu_worker.worker.core import CoreService
 from hsu_worker.worker.departure import Departure
 from hsu_worker.worker.lifecycle import Lifecycle, nothing
+from hsu_worker.worker.others import ThroughMaster
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,17 +47,37 @@ async def answering(
     instance: str,
     token: str,
     ring: LogRing,
+    others: Others | None = None,
     started: Callable[[], None] = nothing,
 ) -> AsyncGenerator[Answering, None]:
     """Answer at some addresses while the block runs. The worker is STOPPED at first.
 
-    Calls `started` whenever code of the lifespans has run.
+    Args:
+        app: What it serves.
+
+        addresses: Where.
+
+        instance: Its id.
+
+        token: What callers must present; empty: nothing.
+
+        ring: Its log.
+
+        others: Whom its services can call. None: nobody.
+
+        started: Called whenever code of the lifespans has run.
 
     Raises:
         AddressError: One is in use, or can't be listened on.
+
+        AppError: A rule of the app's messages is malformed.
     """
-    dispatcher = Dispatcher(token=token, limits=app.limits)
-    lifecycle = Lifecycle(app, dispatcher.calls, started)
+    others = others or ThroughMaster("", None)
+    # What calls and lifespans see, beside what they set themselves.
+    context = copy_context()
+    context.run(OTHERS.set, others)
+    dispatcher = Dispatcher(token=token, limits=app.limits, unit=others.unit)
+    lifecycle = context.run(Lifecycle, app, dispatcher.calls, started)
     departure = Departure()
     core = CoreService(
         app,
@@ -66,7 +90,13 @@ async def answering(
     )
     dispatcher.add_own(Core, core)
     for interface, service in app.services.items():
-        dispatcher.add(interface, service, gate=lifecycle.gate)
+        dispatcher.add(
+            interface,
+            service,
+            gate=lifecycle.gate,
+            validate=app.validate,
+            interceptors=app.interceptors,
+        )
     user_names = {"", *(interface.name for interface in app.services)}
     names = sorted({Core.name, *user_names} - {""})
     health = Health(
@@ -77,10 +107,14 @@ async def answering(
     reflection = Reflection(lambda: names, dispatcher.authenticate)
     handlers = (health.handler(), reflection.handler())
     async with AsyncExitStack() as stack:
+        await stack.enter_async_context(others)
         bound = [
-            await stack.enter_async_context(listening(dispatcher, address, *handlers))
+            await stack.enter_async_context(
+                listening(dispatcher, address, *handlers, context=context)
+            )
             for address in addresses
         ]
+        stack.enter_context(blocked_loop_told(dispatcher.calls, app.blocked_loop))
         try:
             yield Answering(
                 addresses=tuple(bound),

@@ -5,6 +5,7 @@ import logging
 import time
 import traceback
 from collections.abc import AsyncGenerator, Callable
+from contextvars import copy_context
 from typing import Final
 
 from hsu_worker.app import App
@@ -27,6 +28,8 @@ from hsu_worker.wire.status import sendable_message
 
 log = logging.getLogger(__name__)
 
+#: The name of the task that enters and leaves them.
+LIFESPANS: Final = "hsu-lifespans"
 #: Seconds that leaving the lifespans may take in all, once the process is on its way out.
 LEAVE_TIMEOUT: Final = 10.0
 
@@ -63,6 +66,8 @@ class Lifecycle:
         self._calls = calls
         self._started = started
         self._loop = asyncio.get_running_loop()
+        # Lifespans belong to no call, not even to Core.Start.
+        self._context = copy_context()
         self._run: _Run | None = None
         self._stop: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
@@ -108,7 +113,9 @@ class Lifecycle:
         if run is None:
             run = self._run = _Run()
             self._set(STATE_STARTING)
-            run.task = asyncio.create_task(self._live(run), name="hsu-lifespans")
+            run.task = asyncio.create_task(
+                self._live(run), name=LIFESPANS, context=self._context.copy()
+            )
         told: StartResponse | None = None
         while run.outcome is None:
             if told is not run.progress:

@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import asdict, dataclass, field
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from hsu_worker.wire.address import Address
 
@@ -11,13 +11,19 @@ LogFormat: TypeAlias = Literal["text", "json"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Membership:
-    """A unit of a running master that the worker stands for."""
+class KnownMaster:
+    """A master that runs, and what lets one in."""
 
-    master: Address
-    unit: str
+    address: Address
     token: str = field(default="", repr=False)
-    """What lets one in there."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Membership:
+    """A unit of a master that the worker stands for."""
+
+    master: KnownMaster
+    unit: str
     stand_in: bool = False
     """The master launches workers of its own for that unit: this one takes their place."""
 
@@ -39,10 +45,19 @@ class Serving:
     token_file: str = ""
     """Where it came from, for the line that says how to call."""
     membership: Membership | None = None
+    master: KnownMaster | None = None
+    """For the calls that the services make; None: that of the unit that it stands for."""
     capture: bool = True
     """Put the lines of stdout and stderr into the log, too."""
     log_level: str = "INFO"
     log_format: LogFormat = "text"
+
+    @property
+    def calls_go_to(self) -> KnownMaster | None:
+        """The master for the calls that the services make."""
+        if self.master is None and self.membership is not None:
+            return self.membership.master
+        return self.master
 
     def to_json(self) -> str:
         """One line for another process; it holds the tokens."""
@@ -53,7 +68,14 @@ class Serving:
         """What `to_json` made."""
         given = json.loads(line)
         given["listen"] = tuple(Address(**each) for each in given["listen"])
+        if master := given["master"]:
+            given["master"] = _master(master)
         if membership := given["membership"]:
-            membership["master"] = Address(**membership["master"])
-            given["membership"] = Membership(**membership)
+            given["membership"] = Membership(
+                **membership | {"master": _master(membership["master"])}
+            )
         return cls(**given)
+
+
+def _master(given: dict[str, Any]) -> KnownMaster:
+    return KnownMaster(address=Address(**given["address"]), token=given["token"])

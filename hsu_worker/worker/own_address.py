@@ -26,7 +26,7 @@ def settled(options: Serving) -> Generator[Serving, None, None]:
     elif options.membership is None or not options.membership.stand_in:
         yield replace(options, listen=(Address(host="127.0.0.1"),))
     else:
-        with _private_folder(options.membership.master) as folder:
+        with _private_folder(options.membership.master.address) as folder:
             name = f"stand-in-{secrets.token_hex(4)}.sock"
             yield replace(options, listen=(Address.parse(f"unix:{folder / name}"),))
 

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any, BinaryIO, Final, TextIO
 
 from hsu_worker.serving.logring import LogRing, RingHandler
+from hsu_worker.worker import blocked_loop
 from hsu_worker.worker.log_format import formatter
 from hsu_worker.worker.options import LogFormat
 
@@ -23,8 +24,9 @@ class Recording:
 
         level: As `logging` names it; the root logger's, until the user's own code sets another.
 
-        launched: A master reads the ring. Then stderr gets only the tracebacks of failures, which
-            must not be lost when the process ends at once; otherwise it gets every record.
+        launched: A master reads the ring. Then stderr gets only what must not be lost when the
+            process ends at once, the tracebacks of failures and what blocks the loop, which sends
+            nothing then; otherwise it gets every record.
 
         log_format: How they are written to stderr.
     """
@@ -41,7 +43,10 @@ class Recording:
         stderr.setFormatter(formatter(log_format, sys.stderr))
         if launched:
             stderr.addFilter(
-                lambda record: record.levelno >= logging.ERROR and bool(record.exc_info)
+                lambda record: (
+                    (record.levelno >= logging.ERROR and bool(record.exc_info))
+                    or record.name == blocked_loop.__name__
+                )
             )
         self._handlers = (RingHandler(ring), stderr)
         logging.getLogger().setLevel(level)

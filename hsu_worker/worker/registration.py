@@ -84,7 +84,7 @@ class Registration(NoRegistration):
         delay = FIRST_DELAY
         if self._to.stand_in:
             # Another one may still be on its way out, and that may take a while.
-            log.info("asking %s for the place of unit %s", self._to.master, self._to.unit)
+            log.info("asking %s for the place of unit %s", self._to.master.address, self._to.unit)
         while True:
             accepted, problem = False, ""
             try:
@@ -94,12 +94,12 @@ class Registration(NoRegistration):
                         if accepted:
                             self._accepted()
                         else:
-                            problem = f"{self._to.master} refuses the registration: {answer.reason}"
+                            problem = f"{self._to.master.address} refuses the registration: {answer.reason}"
             except RpcError as error:
                 if accepted and self._to.stand_in and isinstance(error, FailedPrecondition):
                     self._sent_away(error.message)
                     return
-                problem = f"registration with {self._to.master}: {error}"
+                problem = f"registration with {self._to.master.address}: {error}"
             if not self.first.done():
                 # Nobody waits for a place that can't be had.
                 self.first.set_result(problem)
@@ -111,7 +111,7 @@ class Registration(NoRegistration):
             await asyncio.sleep(random.uniform(0.1, delay))  # noqa: S311
 
     def _accepted(self) -> None:
-        log.info("registered with %s as %s", self._to.master, self._to.unit)
+        log.info("registered with %s as %s", self._to.master.address, self._to.unit)
         if not self.first.done():
             self.first.set_result("")
 
@@ -134,7 +134,9 @@ class Registration(NoRegistration):
     async def _connection(self) -> AsyncGenerator[Connection, None]:
         # One for each attempt: one to a master that is not there yet waits by its own rules.
         master = self._to.master
-        connection = Connection.open(master, token=self._to.token, keepalive=not master.is_unix)
+        connection = Connection.open(
+            master.address, token=master.token, keepalive=not master.address.is_unix
+        )
         try:
             yield connection
         finally:

@@ -82,8 +82,8 @@ def run_serving(options: Serving, reloader: ReloadPipe | None = None) -> int:
     recording = Recording(
         ring, level=options.log_level, launched=False, log_format=options.log_format
     )
-    if options.membership is not None:
-        remember_master(options.membership.master, options.membership.token)
+    if options.calls_go_to is not None:
+        remember_master(options.calls_go_to.address, options.calls_go_to.token)
     find_modules_in(options.app_dir)
     failure = ""
     try:

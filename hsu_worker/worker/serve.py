@@ -13,13 +13,14 @@ from hsu_worker.serving.logring import LogRing
 from hsu_worker.serving.signals import signals_lead_to
 from hsu_worker.wire.address import Address
 from hsu_worker.wire.announce import Announcement
-from hsu_worker.wire.launch import LaunchVariables
+from hsu_worker.wire.launch import LaunchVariables, own_master
 from hsu_worker.worker.answering import Answering, answering
 from hsu_worker.worker.departure import DEFAULT_GRACE, Departure
 from hsu_worker.worker.lifecycle import nothing
 from hsu_worker.worker.lifeline import Lifeline
 from hsu_worker.worker.notify import Notify
 from hsu_worker.worker.options import Serving
+from hsu_worker.worker.others import ThroughMaster
 from hsu_worker.worker.registration import NoRegistration, Registration
 from hsu_worker.worker.reload_pipe import ReloadPipe
 from hsu_worker.worker.shutdown import shut_down
@@ -49,6 +50,7 @@ async def live_launched(
         instance=variables.instance,
         token=variables.token,
         ring=ring,
+        others=ThroughMaster(variables.unit, own_master(), app.client_interceptors),
         started=started,
     ) as worker:
         with signals_lead_to(partial(worker.departure.ask, DEFAULT_GRACE)):
@@ -96,6 +98,11 @@ async def live_serving(
         instance=instance,
         token=options.token,
         ring=ring,
+        others=ThroughMaster(
+            options.membership.unit if options.membership else "",
+            own_master(),
+            app.client_interceptors,
+        ),
         started=started,
     ) as worker:
         departure = worker.departure

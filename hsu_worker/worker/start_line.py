@@ -20,7 +20,7 @@ def start_line(app: App, options: Serving, addresses: Sequence[Address]) -> str:
             "interfaces": interfaces,
             "addresses": [str(address) for address in addresses],
             "unit": membership.unit if membership else None,
-            "master": str(membership.master) if membership else None,
+            "master": str(membership.master.address) if membership else None,
         }
         return json.dumps(facts)
     line = f"serving {', '.join(interfaces)} at {', '.join(map(str, addresses))}"

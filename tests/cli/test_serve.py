@@ -1,5 +1,7 @@
 import asyncio
+import os
 import signal
+import sys
 from asyncio.subprocess import Process
 from pathlib import Path
 
@@ -37,21 +39,28 @@ async def test_it_starts_itself_and_says_where_it_answers(tmp_path: Path) -> Non
     assert code == 0
 
 
-async def test_it_says_how_to_call_it(tmp_path: Path) -> None:
-    (tmp_path / "token").write_text("secret\n")
-    (tmp_path / "token").chmod(0o600)
-    at = f"unix:{tmp_path}/s"
-    for arguments, called in (
-        (["--listen", at], f"hsu-worker call {at}"),
-        (["--listen", at, "--token-file", "token"], f"hsu-worker call --token-file token {at}"),
+async def test_the_command_that_it_prints_works(tmp_path: Path) -> None:
+    (tmp_path / "my token").write_text("secret\n")
+    (tmp_path / "my token").chmod(0o600)
+    programs = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    for arguments in (
+        [],
+        ["--token-file", "my token"],
+        ["--listen", f"unix:{tmp_path}/a b", "--token-file", "my token"],
+        ["--listen", "tcp:0.0.0.0:0", "--insecure-remote"],
     ):
         async with serving(tmp_path, write_service(tmp_path), *arguments) as process:
             assert process.stdout
             line = (await asyncio.wait_for(process.stdout.readline(), 20)).decode()
-
-        assert line == (
-            f"serving hsu.test.v1.Kinds at {at}; call it: {called} hsu.test.v1.Kinds/Unary '{{}}'\n"
-        )
+            shown = await asyncio.create_subprocess_shell(
+                line.partition("; call it: ")[2],
+                cwd=tmp_path,
+                env={**os.environ, "PATH": programs},
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+            )
+            out, problem = await shown.communicate()
+            assert (0, b"{}\n") == (shown.returncode, out), line + problem.decode()
 
 
 async def test_an_empty_stdin_does_not_end_it(tmp_path: Path) -> None:
@@ -182,7 +191,7 @@ async def test_ctrl_c_while_starting_ends_it_in_order(tmp_path: Path) -> None:
         (
             ["mysvc:Service", "--master-token-file", "mysvc.py"],
             2,
-            "--master-token-file goes with --as, or with --register and --unit",
+            "--master-token-file goes with --as, --register or --master",
         ),
         (["mysvc:Service", "--log-level", "LOUD"], 2, "'LOUD' is not one of"),
         ([], 2, "Missing argument 'APP'"),

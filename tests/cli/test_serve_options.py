@@ -15,7 +15,7 @@ from hsu_worker.cli import main
 from hsu_worker.cli.serve import command
 from hsu_worker.wire.address import Address
 from hsu_worker.worker import reloader, run, shutdown
-from hsu_worker.worker.options import Membership, Serving
+from hsu_worker.worker.options import KnownMaster, Membership, Serving
 
 Tell: TypeAlias = Callable[..., Serving]
 
@@ -98,7 +98,7 @@ def test_the_rest_of_what_is_told(tell: Tell, tmp_path: Path) -> None:
         factory=True,
         token="secret",
         token_file="token",
-        membership=Membership(master=Address(path="/m"), unit="u"),
+        membership=Membership(master=KnownMaster(address=Address(path="/m")), unit="u"),
         capture=False,
         log_level="DEBUG",
         log_format="json",
@@ -114,8 +114,8 @@ def test_a_unit_of_the_master_that_is_named_or_in_the_environment(
 ) -> None:
     (tmp_path / "token").write_text("the-masters")
     (tmp_path / "token").chmod(0o600)
-    at = Address(path="/m")
-    stand_in = Membership(master=at, unit="u", token="the-masters", stand_in=True)
+    master = KnownMaster(address=Address(path="/m"), token="the-masters")
+    stand_in = Membership(master=master, unit="u", stand_in=True)
     arguments = ("mysvc", "--as", "u", "--master-token-file", "token")
     assert stand_in == tell(*arguments, "--master", "unix:/m").membership
     assert stand_in == tell(*arguments, HSU_MASTER="unix:/m").membership
@@ -152,6 +152,7 @@ def test_each_option_is_a_variable_too(tell: Tell, tmp_path: Path) -> None:
         for name, value in values.items()
     }
     told = tell(**variables)
+    master = KnownMaster(address=Address(path="/m"), token="secret")
     assert (
         Serving(
             app="mysvc:app",
@@ -160,9 +161,8 @@ def test_each_option_is_a_variable_too(tell: Tell, tmp_path: Path) -> None:
             listen=address("unix:/a", "tcp:0.0.0.0:5000"),
             token="secret",
             token_file="file",
-            membership=Membership(
-                master=Address(path="/m"), unit="u", token="secret", stand_in=True
-            ),
+            membership=Membership(master=master, unit="u", stand_in=True),
+            master=master,
             capture=False,
             log_level="ERROR",
             log_format="json",
@@ -195,7 +195,11 @@ def test_each_option_is_a_variable_too(tell: Tell, tmp_path: Path) -> None:
         ),
         (["--reload-dir", "."], {}, "--reload-dir and --reload-include go with --reload"),
         (["--reload-include", "*"], {}, "--reload-dir and --reload-include go with --reload"),
-        (["--master", "unix:/m"], {}, "--master goes with --as"),
+        (
+            ["--master-token-file", __file__],
+            {},
+            "--master-token-file goes with --as, --register or --master",
+        ),
         (["--as", "u", "--register", "unix:/m"], {}, "--register and --unit go together"),
         (
             ["--as", "u", "--register", "unix:/m", "--unit", "v"],

@@ -78,7 +78,9 @@ class Loans:
     connections: list[Connection | RpcError]
     asked: list[Asked] = field(default_factory=list)
 
-    def lease(self, interface: str, unit: str, *, method: str, start: bool) -> Lease:
+    def lease(
+        self, interface: str, unit: str, *, method: str, start: bool, chain: str = ""
+    ) -> Lease:
         @asynccontextmanager
         async def lease(deadline: float | None, /) -> AsyncGenerator[Connection, None]:
             asked = Asked(interface, unit, method, start, deadline)

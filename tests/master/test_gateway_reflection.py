@@ -20,13 +20,14 @@ from hsu_worker.master.gateway.gateway import OWN, Gateway
 from hsu_worker.master.gateway.reflection import GatewayReflection
 from hsu_worker.master.router import Router
 from hsu_worker.serving.dispatch import Dispatcher
-from hsu_worker.serving.reflection import V1, V1ALPHA
 from hsu_worker.serving.server import listening
 from hsu_worker.wire.address import Address
 from hsu_worker.wire.connection import Connection, Lease
 from hsu_worker.wire.metadata import presents
+from hsu_worker.wire.reflected import V1, V1ALPHA
 from tests.master.gated import LIMITS, Loans, worker
 from tests.test_stranger import BUF, PROTO, SERVICE, SHARED, run
+from tests.wire.describing import Describing
 from tests.worker.process import ROOT
 
 TOML = """\
@@ -37,44 +38,6 @@ implements = ["odd.v1.Odd"]
 command = ["./u"]
 implements = ["hsu.a.v1.InterfaceA"]
 """
-
-PARTS = FileDescriptorProto(name="parts.proto", package="odd.v1", syntax="proto3")
-PARTS.message_type.add(name="Part")
-FILE = FileDescriptorProto(
-    name="odd.proto", package="odd.v1", syntax="proto3", dependency=["parts.proto"]
-)
-FILE.service.add(name="Odd").method.add(
-    name="Get", input_type=".odd.v1.Part", output_type=".odd.v1.Part"
-)
-FILES = {file.name: file for file in (PARTS, FILE)}
-
-
-class Describing(grpc.GenericRpcHandler):
-    """A worker's reflection in one version, which sends each file alone, as some languages do."""
-
-    def __init__(self, service: str, *, complete: bool = True) -> None:
-        self._path = f"/{service}/ServerReflectionInfo"
-        self._files = FILES if complete else {"odd.proto": FILE}
-
-    def service(self, handler_call_details: Any) -> Any:
-        if handler_call_details.method != self._path:
-            return None
-        return grpc.stream_stream_rpc_method_handler(
-            self._tell,
-            request_deserializer=reflection_pb2.ServerReflectionRequest.FromString,
-            response_serializer=lambda message: message.SerializeToString(),
-        )
-
-    async def _tell(self, requests: Any, context: Any) -> None:
-        async for request in requests:
-            name = request.file_by_filename or "odd.proto"
-            answer = reflection_pb2.ServerReflectionResponse()
-            if name in self._files:
-                data = self._files[name].SerializeToString()
-                answer.file_descriptor_response.file_descriptor_proto.append(data)
-            else:
-                answer.error_response.error_code = grpc.StatusCode.NOT_FOUND.value[0]
-            await context.write(answer)
 
 
 @asynccontextmanager
@@ -154,17 +117,20 @@ async def test_a_unit_is_asked_once_for_what_it_alone_knows(service: str, symbol
         worker(Describing(service)) as lent,
         reflecting(lent) as (loans, reflection, connection),
     ):
+        leases = []
         for _ in range(2):
             found, part = await ask(
                 connection, {"file_containing_symbol": symbol}, {"file_by_filename": "parts.proto"}
             )
             assert "parts.proto" in names(found)
             assert names(part) == ["parts.proto"]
-        assert [(asked.interface, asked.unit) for asked in loans.asked] == [(V1, "odd")]
+            leases.append(len(loans.asked))
+        assert {(asked.interface, asked.unit) for asked in loans.asked} == {(V1, "odd")}
+        assert leases[0] == leases[1]
         reflection.forget("odd")
         await ask(connection, {"file_containing_symbol": symbol})
 
-        assert len(loans.asked) == 2
+        assert len(loans.asked) == 2 * leases[0]
 
 
 async def test_what_no_unit_knows_is_not_found() -> None:
@@ -186,7 +152,7 @@ async def test_what_no_unit_knows_is_not_found() -> None:
         ["5"],
         ["odd.proto", "parts.proto"],
     ]
-    assert len(loans.asked) == 1
+    assert {asked.unit for asked in loans.asked} == {"odd"}
 
 
 async def test_a_unit_that_does_not_start_says_why() -> None:
@@ -196,6 +162,15 @@ async def test_a_unit_that_does_not_start_says_why() -> None:
 
     assert raised.value.code() is grpc.StatusCode.UNAVAILABLE
     assert raised.value.details() == "unit 'odd' did not start: gone"
+
+
+async def test_a_unit_without_reflection_is_named() -> None:
+    async with worker() as lent, reflecting(lent) as (_, _, connection):
+        with pytest.raises(grpc.aio.AioRpcError) as raised:
+            await ask(connection, {"file_containing_symbol": "odd.v1.Odd"})
+
+    assert raised.value.code() is grpc.StatusCode.UNIMPLEMENTED
+    assert raised.value.details() == "unit 'odd' has no reflection"
 
 
 async def test_a_unit_that_tells_half_is_named() -> None:
@@ -227,7 +202,9 @@ class MasterLender:
     def __init__(self, master: Master) -> None:
         self._master = master
 
-    def lease(self, interface: str, unit: str, *, method: str, start: bool) -> Lease:
+    def lease(
+        self, interface: str, unit: str, *, method: str, start: bool, chain: str = ""
+    ) -> Lease:
         return self._master._unit(unit).lease(None, f"{interface}/{method}", start=start)
 
 

@@ -13,8 +13,8 @@ from hsu_worker import PermissionDenied, ResourceExhausted, Unavailable
 from hsu_worker.errors import Dispatch, StartError
 from hsu_worker.gen.hsu_core import Core, HandshakeRequest, PingRequest, StreamLogsRequest
 from hsu_worker.master import Master
-from hsu_worker.master.gateway.gateway import UNIT
 from hsu_worker.wire.connection import Connection
+from hsu_worker.wire.metadata import UNIT
 from tests.gen.hsu_test_kinds import Ask, Kinds
 from tests.master.running import Running, app, running, text
 

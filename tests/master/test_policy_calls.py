@@ -67,6 +67,11 @@ FULL = ruled(BUSY, concurrency=2)
         (BUSY, Arrive(1), changed(BUSY, leases=3), [Grant((1,), 1)]),
         (FULL, Arrive(1), replace(FULL, waiters=(1,)), []),
         (SUSPECT, Arrive(1), replace(SUSPECT, waiters=(1,)), []),
+        # One that came back to the unit waits for anything but room.
+        (BUSY, Arrive(1, cycle="u → u"), changed(BUSY, leases=3), [Grant((1,), 1)]),
+        (STARTING, Arrive(1, cycle="u → u"), replace(STARTING, waiters=(1,)), []),
+        (SUSPECT, Arrive(1, cycle="u → u"), replace(SUSPECT, waiters=(1,)), []),
+        (STOPPING, Arrive(1, cycle="u → u"), replace(STOPPING, waiters=(1,)), []),
         (DRAINING, Arrive(1), replace(DRAINING, waiters=(1,)), [Wake(NOW + 5)]),
         (STOPPING, Arrive(1), replace(STOPPING, waiters=(1,)), []),
         # In turn: nobody overtakes those who wait.

@@ -6,7 +6,13 @@ from math import inf
 import pytest
 from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
 
-from hsu_worker.errors import Dispatch, ResourceExhausted, RpcError, Unavailable
+from hsu_worker.errors import (
+    Dispatch,
+    FailedPrecondition,
+    ResourceExhausted,
+    RpcError,
+    Unavailable,
+)
 from hsu_worker.master.policy import (
     Arrive,
     Close,
@@ -57,6 +63,26 @@ REFUSALS = {
         ResourceExhausted,
         "unit 'u': 2 callers wait for it already; try again later, or raise its `queue`",
         ["QUEUE_FULL", 1.0],
+    ),
+    "all slots taken, perhaps by who waits for this": (
+        FULL,
+        Arrive(9, cycle="u → v → u"),
+        FailedPrecondition,
+        (
+            "unit 'u' has no room for a call that it may be waiting for itself: u → v → u; "
+            "raise its `concurrency`, or call without waiting for the answer"
+        ),
+        ["CALL_CYCLE"],
+    ),
+    "draining, perhaps until who waits for this has ended": (
+        DRAINING,
+        Arrive(9, cycle="u → v → u"),
+        FailedPrecondition,
+        (
+            "unit 'u' has no room for a call that it may be waiting for itself: u → v → u; "
+            "raise its `concurrency`, or call without waiting for the answer"
+        ),
+        ["CALL_CYCLE"],
     ),
     "held": (
         replace(ABSENT, held=True),

@@ -11,8 +11,8 @@ import pytest
 from hsu_worker.master import Config
 from hsu_worker.scaffold.interface import new_interface
 from hsu_worker.scaffold.project import new_project
+from tests.cli.inside import run
 from tests.codegen.generated import texts
-from tests.test_cli import run
 
 MADE = [
     "proto/my_svc_word_list.proto",

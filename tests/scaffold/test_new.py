@@ -13,7 +13,7 @@ import pytest
 from hsu_worker.codegen.floor import floor_of
 from hsu_worker.master import Config
 from tests import test_docs
-from tests.test_cli import run
+from tests.cli.inside import run
 
 BIN = Path(sys.executable).parent
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from hsu_worker.scaffold import versions
+from tests.cli.inside import run
 from tests.cli.shell import COMMAND
-from tests.test_cli import run
 from tests.worker.process import environment
 
 #: Stands for a compiler that takes its time.

@@ -26,6 +26,7 @@ from hsu_worker.wire.status import (
     MAX_MESSAGE,
     error_info,
     from_grpc,
+    system_words,
     to_status,
     to_trailers,
 )
@@ -257,3 +258,10 @@ def test_our_own_reasons_have_our_domain() -> None:
     assert ErrorInfo(reason="NOT_RUNNING", domain="hsu", metadata={"state": "STOPPED"}) == (
         error_info("NOT_RUNNING", state="STOPPED")
     )
+
+
+@pytest.mark.parametrize(
+    "words", ["Connection refused", "Connection refused (111)", "x: Connection refused"]
+)
+def test_why_there_is_no_connection_is_told_in_the_systems_words(words: str) -> None:
+    assert "Connection refused" == system_words(f"failed to connect to all addresses: {words}")

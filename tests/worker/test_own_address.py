@@ -13,7 +13,7 @@ from hsu_worker import App
 from hsu_worker.errors import AddressError
 from hsu_worker.serving.sockets import bound_port
 from hsu_worker.wire.address import Address
-from hsu_worker.worker.options import Membership, Serving
+from hsu_worker.worker.options import KnownMaster, Membership, Serving
 from hsu_worker.worker.own_address import fixed, settled
 from hsu_worker.worker.start_line import start_line
 from tests.serving.kinds import AsyncKinds
@@ -23,13 +23,17 @@ SERVING = Serving(app="mysvc", app_dir="/")
 
 
 def as_stand_in(master: Address) -> Serving:
-    return replace(SERVING, membership=Membership(master=master, unit="u", stand_in=True))
+    return replace(
+        SERVING, membership=Membership(master=KnownMaster(address=master), unit="u", stand_in=True)
+    )
 
 
 def test_any_free_port_of_this_machine() -> None:
     with settled(SERVING) as options:
         assert (LOOPBACK,) == options.listen
-    registered = replace(SERVING, membership=Membership(master=LOOPBACK, unit="u"))
+    registered = replace(
+        SERVING, membership=Membership(master=KnownMaster(address=LOOPBACK), unit="u")
+    )
     with settled(registered) as options:
         assert (LOOPBACK,) == options.listen
 
@@ -104,7 +108,11 @@ def test_a_port_that_nobody_can_have_is_named() -> None:
         ),
         (
             ["tcp:0.0.0.0:7"],
-            {"membership": Membership(master=LOOPBACK, unit="u", token="secret")},
+            {
+                "membership": Membership(
+                    master=KnownMaster(address=LOOPBACK, token="secret"), unit="u"
+                )
+            },
             (
                 "serving hsu.test.v1.Kinds at tcp:0.0.0.0:7 as unit u; call it: "
                 "hsu-worker call tcp:127.0.0.1:7 hsu.test.v1.Kinds/Unary '{}'"
@@ -138,7 +146,9 @@ def test_the_line_for_machines() -> None:
     }
     address = Address(host="127.0.0.1", port=7)
     assert facts == json.loads(start_line(App(AsyncKinds()), told, [address]))
-    member = replace(told, membership=Membership(master=Address(path="/m"), unit="u"))
+    member = replace(
+        told, membership=Membership(master=KnownMaster(address=Address(path="/m")), unit="u")
+    )
     assert facts | {"unit": "u", "master": "unix:/m"} == json.loads(
         start_line(App(AsyncKinds()), member, [address])
     )

@@ -25,13 +25,12 @@ from hsu_worker.master.router import CORE, Router
 from hsu_worker.serving.admission import Context, stranger
 from hsu_worker.serving.failures import answer_failure
 from hsu_worker.serving.health import SERVICE as HEALTH
-from hsu_worker.serving.reflection import V1, V1ALPHA
+from hsu_worker.wire.chain import CALL_CHAIN
 from hsu_worker.wire.connection import Lease
-from hsu_worker.wire.metadata import AUTHORIZATION, Metadata
+from hsu_worker.wire.metadata import AUTHORIZATION, UNIT, Metadata
+from hsu_worker.wire.reflected import V1, V1ALPHA
 from hsu_worker.wire.status import error_info, to_status
 
-#: Metadata: the unit that a call is for.
-UNIT: Final = "hsu-unit"
 #: Metadata: milliseconds that a call waits for its unit to start; 0: it starts nothing.
 WAIT: Final = "hsu-wait"
 
@@ -51,11 +50,13 @@ _MILLISECONDS: Final = re.compile(r"[0-9]{1,9}")
 class Lender(Protocol):
     """Lends units, as a master does."""
 
-    def lease(self, interface: str, unit: str, *, method: str, start: bool) -> Lease:
+    def lease(
+        self, interface: str, unit: str, *, method: str, start: bool, chain: str = ""
+    ) -> Lease:
         """Lends the unit's connection for a call of `method`.
 
         With `start` it starts the unit when it has to; without, one that doesn't run is
-        UNAVAILABLE with the reason NOT_RUNNING.
+        UNAVAILABLE with the reason NOT_RUNNING. `chain` holds the units that the call came through.
         """
         ...
 
@@ -67,6 +68,8 @@ class Wish:
     unit: str | None
     wait: float | None
     """Seconds to wait for a start; 0: start nothing."""
+    chain: str
+    """The units that the call came through."""
     metadata: Metadata
     """The worker's."""
 
@@ -77,10 +80,10 @@ class Wish:
         Raises:
             InvalidArgument: `hsu-wait` is malformed.
         """
-        told = {name: value for name, value in metadata if name in (UNIT, WAIT)}
-        unit = cast("str | None", told.get(UNIT))
+        told = {name: value for name, value in metadata if name in (UNIT, WAIT, CALL_CHAIN)}
         return cls(
-            unit=unit,
+            unit=cast("str | None", told.get(UNIT)),
+            chain=cast("str", told.get(CALL_CHAIN, "")),
             wait=_seconds(told[WAIT]) if WAIT in told else None,
             metadata=[
                 pair
@@ -163,7 +166,9 @@ class Gateway(grpc.GenericRpcHandler):
         until = deadline
         if wish.wait and (left is None or wish.wait < left):
             until = now + wish.wait
-        lease = self._lender.lease(interface, unit, method=method, start=wish.wait != 0)
+        lease = self._lender.lease(
+            interface, unit, method=method, start=wish.wait != 0, chain=wish.chain
+        )
         try:
             await Passing(context, f"/{interface}/{method}", wish.metadata, deadline).run(
                 lease, until

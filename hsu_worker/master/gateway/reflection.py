@@ -4,20 +4,16 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any
 
-import grpc
-import grpc.aio
-from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from google.protobuf.descriptor_pool import DescriptorPool
 
-from hsu_worker.errors import Internal, RpcError
+from hsu_worker.errors import Internal, RpcError, Unimplemented
 from hsu_worker.master.gateway.gateway import Lender
 from hsu_worker.master.router import CORE, Router
 from hsu_worker.serving.admission import stranger
 from hsu_worker.serving.failures import Refused
 from hsu_worker.serving.lazy import LazyService
-from hsu_worker.serving.reflection import V1, V1ALPHA, ChainedPool, Reflection
-from hsu_worker.wire.connection import Connection
-from hsu_worker.wire.status import from_grpc
+from hsu_worker.serving.reflection import ChainedPool, Reflection
+from hsu_worker.wire.reflected import NO_REFLECTION, V1, Reflected, pool_of
 
 
 class GatewayReflection:
@@ -96,23 +92,13 @@ class GatewayReflection:
         names = [name for name in self._router.interfaces if self._router.unit_for(name) == unit]
         lease = self._lender.lease(V1, unit, method="ServerReflectionInfo", start=True)
         try:
-            async with lease(None) as connection:
-                try:
-                    files = await _files(connection, V1, names)
-                except grpc.aio.AioRpcError:
-                    # Mostly UNIMPLEMENTED; but the end of a stream that is being written to is
-                    # INTERNAL to grpc.aio, whatever the worker said.
-                    files = await _files(connection, V1ALPHA, names)
-        except grpc.aio.AioRpcError as failure:
-            raise Refused(from_grpc(failure)) from None
+            return pool_of(await Reflected(lease).files(names))
+        except Internal as error:
+            raise Refused(Internal(f"unit {unit!r}: {error.message}")) from None
+        except Unimplemented:
+            raise Refused(Unimplemented(f"unit {unit!r} {NO_REFLECTION}")) from None
         except RpcError as error:
             raise Refused(error) from None
-        try:
-            return _pool(files)
-        except (KeyError, TypeError) as problem:
-            raise Refused(
-                Internal(f"unit {unit!r}: what its reflection tells is incomplete: {problem}")
-            ) from None
 
 
 def _knows(pools: list[DescriptorPool], symbol: str) -> bool:
@@ -120,62 +106,3 @@ def _knows(pools: list[DescriptorPool], symbol: str) -> bool:
         ChainedPool(pools).FindFileContainingSymbol(symbol)
         return True
     return False
-
-
-async def _files(
-    connection: Connection, service: str, symbols: Iterable[str]
-) -> dict[str, FileDescriptorProto]:
-    """The files of some symbols, and those that they import, from a worker's reflection."""
-    from grpc_reflection.v1alpha import reflection_pb2
-
-    channel: Any = connection.channel
-    call: Any = channel.stream_stream(
-        f"/{service}/ServerReflectionInfo",
-        request_serializer=lambda message: message.SerializeToString(),
-        response_deserializer=reflection_pb2.ServerReflectionResponse.FromString,
-    )(metadata=connection.metadata)
-    files: dict[str, FileDescriptorProto] = {}
-
-    async def ask(**question: Any) -> None:
-        await call.write(reflection_pb2.ServerReflectionRequest(**question))
-        answer = await call.read()
-        if answer is grpc.aio.EOF:
-            return
-        for data in answer.file_descriptor_response.file_descriptor_proto:
-            file = FileDescriptorProto.FromString(data)
-            files[file.name] = file
-
-    try:
-        for symbol in symbols:
-            await ask(file_containing_symbol=symbol)
-        asked: set[str] = set()
-        # Some servers send a file alone, and wait to be asked for those that it imports.
-        while (
-            missing := {
-                name for file in files.values() for name in file.dependency if name not in files
-            }
-            - asked
-        ):
-            asked |= missing
-            for name in missing:
-                await ask(file_by_filename=name)
-        await call.done_writing()
-    finally:
-        call.cancel()
-    return files
-
-
-def _pool(files: dict[str, FileDescriptorProto]) -> DescriptorPool:
-    pool = DescriptorPool()
-    added: set[str] = set()
-
-    def add(name: str) -> None:
-        if name not in added:
-            added.add(name)
-            for imported in files[name].dependency:
-                add(imported)
-            pool.AddSerializedFile(files[name].SerializeToString())
-
-    for name in files:
-        add(name)
-    return pool

@@ -19,6 +19,8 @@ class Arrive:
     """Who it is, for the record of why a unit was started."""
     start: bool = True
     """Whether it may cause a start, and wait."""
+    cycle: str = ""
+    """How a call came back to the unit, which may wait for it: it must not wait for room."""
 
 
 @dataclass(frozen=True, slots=True)

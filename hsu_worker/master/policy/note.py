@@ -118,6 +118,8 @@ def _arrive(state: State, event: Arrive, now: float) -> Decision:
     if refusal is None:
         if not event.start and (current is None or current.phase is not Phase.READY):
             refusal = refusals.not_running(state)
+        elif event.cycle and places.is_full(state):
+            refusal = refusals.cycle(state, event.cycle)
         elif len(state.waiters) >= state.rules.queue:
             refusal = refusals.full(state)
     if refusal is not None:

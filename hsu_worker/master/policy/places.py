@@ -12,6 +12,17 @@ def ready(state: State, number: int) -> Generation | None:
     return current
 
 
+def is_full(state: State) -> bool:
+    """The calls of the current generation leave no room, neither in it nor for its successor."""
+    current = state.current
+    if current is None or not current.leases or current.suspect:
+        return False
+    if current.phase is Phase.DRAINING:
+        return True
+    most = state.rules.concurrency
+    return current.phase is Phase.READY and most is not None and current.leases >= most
+
+
 def put(state: State, generation: Generation) -> State:
     """The state with this generation in the place that it has."""
     number = generation.number

@@ -4,9 +4,17 @@ from math import inf
 
 from google.protobuf.message import Message
 
-from hsu_worker.errors import DeadlineExceeded, Dispatch, ResourceExhausted, RpcError, Unavailable
+from hsu_worker.errors import (
+    DeadlineExceeded,
+    Dispatch,
+    FailedPrecondition,
+    ResourceExhausted,
+    RpcError,
+    Unavailable,
+)
 from hsu_worker.master.policy.state import State
 from hsu_worker.master.policy.trouble import Rules, Trouble
+from hsu_worker.wire.chain import waits_for_itself
 from hsu_worker.wire.status import error_info, retry_info
 
 #: What a full queue tells its callers to wait, in seconds.
@@ -70,6 +78,12 @@ def full(state: State) -> ResourceExhausted:
         "try again later, or raise its `queue`",
         details=[error_info("QUEUE_FULL", unit=state.rules.unit), retry_info(_QUEUE_PAUSE)],
         dispatched=Dispatch.NO,
+    )
+
+
+def cycle(state: State, way: str) -> FailedPrecondition:
+    return waits_for_itself(
+        state.rules.unit, way, "raise its `concurrency`, or call without waiting for the answer"
     )
 
 
