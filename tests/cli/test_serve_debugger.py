@@ -98,11 +98,12 @@ async def test_whoever_sits_at_a_breakpoint_is_not_told_that_the_loop_is_blocked
     listen = f"unix:{tmp_path}/s"
     write_service(tmp_path, BREAK)
     with (tmp_path / "mysvc.py").open("a") as file:
-        file.write("app = App(Service(), blocked_loop=0.05)\n")
+        # Its import would take long enough by itself.
+        file.write("import pdb\napp = App(Service(), blocked_loop=0.5)\n")
     with terminal(tmp_path, "serve", "mysvc:app", "--listen", listen) as it:
         await it.shows("serving ")
         call = await stopped(it, listen)
-        it.type("import time; time.sleep(0.5)\n")
+        it.type("import time; time.sleep(1.2)\n")
         await it.shows("(Pdb) ")
         assert "the event loop" not in it.shown
         it.type("continue\n")
