@@ -64,7 +64,7 @@ def run(
         level=logging.WARNING if quiet else logging.INFO, format="%(asctime)s %(message)s"
     )
     try:
-        master = Master.from_file(file, listen=addresses)
+        master = Master.from_file(file, listen=addresses, insecure_remote=insecure_remote)
         asyncio.run(_live(master, as_json))
     except ConfigError as error:
         raise NotStarted(str(error)) from error
