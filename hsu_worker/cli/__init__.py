@@ -120,7 +120,10 @@ def _finish(command: click.Command, prefix: str) -> None:
 
 def said(error: BaseException) -> str:
     """What an error says to a person, who needs no status code beside it."""
-    return (isinstance(error, RpcError) and error.message) or str(error)
+    from hsu_worker.cli._asking import plain
+
+    text = (isinstance(error, RpcError) and error.message) or str(error)
+    return "\n".join(map(plain, text.split("\n")))
 
 
 @click.command(
