@@ -13,7 +13,7 @@ from hsu_worker.authoring.implements import interfaces_of
 from hsu_worker.errors import LoadError
 
 
-def load_app(target: str) -> App:
+def load_app(target: str, *, launched: bool = False) -> App:
     """Import what `hsu-worker serve` is given, and make an App of it.
 
         load_app("hsu_a_service1:app")            # an App
@@ -23,13 +23,18 @@ def load_app(target: str) -> App:
 
     What the user's module, factory or constructor raises is raised as it is, traceback included.
 
+    Args:
+        target: The import string.
+
+        launched: A master has chosen the folder that this process runs in.
+
     Raises:
         LoadError: The string is malformed or leads to nothing that can be served.
 
         AppError: The services can't be served together.
     """
     module_name, path = _split(target)
-    module = _import(target, module_name)
+    module = _import(target, module_name, launched)
     if not path:
         return _defined_in(module)
     return _app(target, _attribute(module, path))
@@ -50,7 +55,7 @@ def _split(target: str) -> tuple[str, str]:
     return module, path
 
 
-def _import(target: str, name: str) -> ModuleType:
+def _import(target: str, name: str, launched: bool) -> ModuleType:
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
@@ -58,9 +63,10 @@ def _import(target: str, name: str) -> ModuleType:
         if error.name is None or not f"{name}.".startswith(f"{error.name}."):
             raise
         missing = error.name
+    cure = "set `cwd` in hsu.toml to" if launched else "start from"
     raise LoadError(
         f"{target!r}: there is no module {missing!r}; "
-        "start from the folder that holds it, or install it"
+        f"{cure} the folder that holds it, or install it"
     )
 
 

@@ -225,8 +225,9 @@ class Unit:
     def _late(self, deadline: float | None) -> RpcError:
         reason = self._state.trouble.reason
         last = f"; it failed before: {reason}" if reason else ""
-        if not reason and self.worker is not None and self.config.register:
-            last = f": {self.worker.detail}"
+        worker = self.worker
+        if worker is not None and (worker.progress or (self.config.register and not reason)):
+            last = f": {worker.progress or worker.detail}{last}"
         kind = Unavailable if deadline is None else DeadlineExceeded
         return kind(
             f"unit {self.config.name!r}: the time ran out while waiting for it "

@@ -2,6 +2,7 @@
 
 import asyncio
 import faulthandler
+import io
 import os
 import sys
 import traceback
@@ -37,6 +38,9 @@ def run_launched(
     # Before the user's code, which may take its time: the master may be gone by then.
     lifeline = Lifeline() if variables.lifeline == "stdin" else None
     faulthandler.enable()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Lines that a process of a pipe keeps to itself are lost when it ends at once.
+        sys.stdout.reconfigure(line_buffering=True)
     if variables.announce_fd:
         try:
             os.set_inheritable(int(variables.announce_fd), False)
@@ -47,7 +51,7 @@ def run_launched(
     variables.remember_master()
     ring = LogRing()
     recording = Recording(ring, launched=True)
-    app = load_or_show(target)
+    app = load_or_show(target, launched=True)
     if app is None:
         return NOT_STARTED
     recording.install()
@@ -71,7 +75,7 @@ def run_serving(target: str, options: Serving, *, insecure_remote: bool = False)
     ring = LogRing()
     recording = Recording(ring, level=options.log_level, launched=False)
     with tee_output(ring) if options.capture else nullcontext():
-        app = load_or_show(target)
+        app = load_or_show(target, launched=False)
         if app is None:
             return NOT_STARTED
         recording.install()
@@ -100,14 +104,14 @@ def run(life: Coroutine[Any, Any, T]) -> T:
         loop.close()
 
 
-def load_or_show(target: str) -> App | None:
-    """The app; None when the user's own code raised, and its traceback has been printed.
+def load_or_show(target: str, *, launched: bool) -> App | None:
+    """As `load_app`; None when the user's own code raised, and its traceback has been printed.
 
     Raises:
         HsuError: The import string leads to nothing that can be served.
     """
     try:
-        return loading.load_app(target)
+        return loading.load_app(target, launched=launched)
     except HsuError:
         raise
     except Exception as error:
