@@ -10,6 +10,7 @@ from typing import Any
 
 from hsu_worker.app import App
 from hsu_worker.authoring.implements import interfaces_of
+from hsu_worker.authoring.signature import signature_of
 from hsu_worker.errors import LoadError
 
 
@@ -172,7 +173,7 @@ def _defined_in(module: ModuleType) -> App:
 def _needed(function: Callable[..., Any]) -> str:
     """The parameters without which a function can't be called."""
     try:
-        parameters = inspect.signature(function).parameters.values()
+        parameters = signature_of(function).parameters.values()
     except (TypeError, ValueError):
         return ""
     return ", ".join(
