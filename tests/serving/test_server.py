@@ -132,6 +132,14 @@ async def test_a_file_that_is_no_socket_is_left_alone(tmp_path: Path) -> None:
     assert path.read_text() == "precious"
 
 
+async def test_a_folder_is_not_told_to_be_removed(tmp_path: Path) -> None:
+    with pytest.raises(AddressError) as raised:
+        async with kinds_at(Address(path=str(tmp_path))):
+            pass
+
+    assert str(raised.value) == f"address unix:{tmp_path}: it is a folder; name a file in it"
+
+
 async def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(AddressError) as raised:
         async with kinds_at(Address(path=str(tmp_path / "no" / "a.sock"))):
