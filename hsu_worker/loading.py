@@ -10,10 +10,11 @@ from typing import Any
 
 from hsu_worker.app import App
 from hsu_worker.authoring.implements import interfaces_of
+from hsu_worker.authoring.signature import signature_of
 from hsu_worker.errors import LoadError
 
 
-def load_app(target: str, *, factory: bool = False) -> App:
+def load_app(target: str, *, factory: bool = False, launched: bool = False) -> App:
     """Import what `hsu-worker serve` is given, and make an App of it.
 
         load_app("hsu_a_service1:app")            # an App
@@ -28,13 +29,15 @@ def load_app(target: str, *, factory: bool = False) -> App:
 
         factory: It has to be something that is called and returns an App or a service.
 
+        launched: A master has chosen the folder that this process runs in.
+
     Raises:
         LoadError: The string is malformed or leads to nothing that can be served.
 
         AppError: The services can't be served together.
     """
     module_name, path = _split(target)
-    module = _import(target, module_name)
+    module = _import(target, module_name, launched)
     if not path:
         if factory:
             raise LoadError(f"{target!r} names no factory; write '{module_name}:make_app'")
@@ -58,7 +61,7 @@ def _split(target: str) -> tuple[str, str]:
     return module, path
 
 
-def _import(target: str, name: str) -> ModuleType:
+def _import(target: str, name: str, launched: bool) -> ModuleType:
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
@@ -66,9 +69,10 @@ def _import(target: str, name: str) -> ModuleType:
         if error.name is None or not f"{name}.".startswith(f"{error.name}."):
             raise
         missing = error.name
+    cure = "set `cwd` in hsu.toml to" if launched else "start from"
     raise LoadError(
         f"{target!r}: there is no module {missing!r}; "
-        "start from the folder that holds it, or install it"
+        f"{cure} the folder that holds it, or install it"
     )
 
 
@@ -179,7 +183,7 @@ def _defined_in(module: ModuleType) -> App:
 def _needed(function: Callable[..., Any]) -> str:
     """The parameters without which a function can't be called."""
     try:
-        parameters = inspect.signature(function).parameters.values()
+        parameters = signature_of(function).parameters.values()
     except (TypeError, ValueError):
         return ""
     return ", ".join(

@@ -22,8 +22,8 @@ from hsu_worker.master.folder import SOCKET, check_paths, private_folder
 from hsu_worker.master.keeping import Keeper
 from hsu_worker.master.launcher import cancel
 from hsu_worker.master.launchers import Launchers
-from hsu_worker.master.log_file import LogFile
-from hsu_worker.master.logs import LogBatch, LogLine, UnitLog
+from hsu_worker.master.log_file import unit_log
+from hsu_worker.master.logs import LogBatch, LogLine
 from hsu_worker.master.nearest import offered
 from hsu_worker.master.registry import Registrations, RegistryService
 from hsu_worker.master.remote import RemoteMaster
@@ -61,6 +61,11 @@ class Master:
         listen: Further addresses to listen at; the first is in the runtime directory.
 
         interceptors: Client interceptors of grpc.aio, for the calls of the clients made here.
+
+        insecure_remote: Listen where others in the network can read and make calls.
+
+    Raises:
+        AddressError: `listen` names such an address, and `insecure_remote` doesn't allow it.
     """
 
     def __init__(
@@ -70,8 +75,12 @@ class Master:
         on_event: Callable[[Event], None] | None = None,
         listen: Sequence[Address] = (),
         interceptors: Sequence[ClientInterceptor] = (),
+        insecure_remote: bool = False,
     ) -> None:
         check_interceptors(interceptors)
+        if not insecure_remote:
+            for address in listen:
+                address.check_local("pass insecure_remote=True")
         self.config = config
         self._interceptors = interceptors
         self._listen_at = listen
@@ -81,6 +90,7 @@ class Master:
         self._units: dict[str, Unit] = {}
         self._watchers: set[asyncio.Queue[Event]] = set()
         self._stack = AsyncExitStack()
+        self._entered = False
         self._tokens = Tokens()
         self._endpoint: Endpoint | None = None
         #: Where it listens while it runs.
@@ -98,14 +108,23 @@ class Master:
         on_event: Callable[[Event], None] | None = None,
         listen: Sequence[Address] = (),
         interceptors: Sequence[ClientInterceptor] = (),
+        insecure_remote: bool = False,
     ) -> "Master":
         """Read an `hsu.toml`.
 
         Raises:
             ConfigError: It can't be used; the message lists every mistake.
+
+            AddressError: As `Master`.
         """
         config = Config.from_file(path)
-        return cls(config, on_event=on_event, listen=listen, interceptors=interceptors)
+        return cls(
+            config,
+            on_event=on_event,
+            listen=listen,
+            interceptors=interceptors,
+            insecure_remote=insecure_remote,
+        )
 
     @staticmethod
     def connect(
@@ -130,7 +149,10 @@ class Master:
         return RemoteMaster(where, token_file=token_file, interceptors=interceptors)
 
     async def __aenter__(self) -> Self:
+        self.check_left()
         async with AsyncExitStack() as stack:
+            self._entered = True
+            stack.callback(setattr, self, "_entered", False)
             folder = stack.enter_context(
                 private_folder(self.config.master.runtime_dir, config=self.config.file)
             )
@@ -144,7 +166,7 @@ class Master:
                 gateway=Address(path=str(folder / SOCKET)),
             )
             self._units = {
-                name: Unit(unit, launchers.make, self._tell, _log(stack, unit))
+                name: Unit(unit, launchers.make, self._tell, unit_log(stack, unit))
                 for name, unit in self.config.units.items()
             }
             self.token_file = write_token(folder, self._tokens.own)
@@ -175,6 +197,18 @@ class Master:
         traceback: TracebackType | None,
     ) -> None:
         await self._stack.aclose()
+
+    def check_left(self) -> None:
+        """Refuse to be entered a second time before it is left.
+
+        Raises:
+            RuntimeError: The block of an `async with` is still running.
+        """
+        if self._entered:
+            raise RuntimeError(
+                "the master runs already: enter it once, and share it; its clients may be used by "
+                "many tasks at the same time"
+            )
 
     def client(self, interface: Interface[Any, ClientT, Any], *, unit: str = "") -> ClientT:
         """A typed client; its calls start the unit. Nothing is started before the first call.
@@ -354,14 +388,3 @@ class Master:
             except Exception:
                 # What a watcher does wrong must not stop what it watches.
                 log.exception("on_event failed for %s", event)
-
-
-def _log(stack: AsyncExitStack, unit: UnitConfig) -> UnitLog:
-    if unit.log_file is None:
-        unit_log = UnitLog()
-    else:
-        file = LogFile(unit.log_file, size=unit.log_size, keep=unit.log_keep)
-        stack.push_async_callback(file.close)
-        unit_log = UnitLog(file.write)
-    stack.callback(unit_log.close)
-    return unit_log

@@ -205,6 +205,8 @@ def _failure(event: Mapping[str, Any], argv: Sequence[str], cwd: str) -> LaunchE
             )
         place = "correct the path" if "/" in command else "install it, or correct the PATH"
         return LaunchError(f"command {command!r} does not exist: {place}")
+    if number == errno.EACCES and os.path.isdir(os.path.join(cwd, command)):
+        return LaunchError(f"command {command!r} is a folder: name the program in it")
     if number in (errno.EACCES, errno.ENOEXEC):
         cure = (
             "run `chmod +x` on it"

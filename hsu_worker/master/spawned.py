@@ -219,12 +219,17 @@ class Spawned(Worker):
             await cancel(task, exited)
 
     def _stalled(self, announced: bool) -> str:
-        seconds = f"{self.unit.stall:g} s; raise its `stall`"
+        seconds = f"{self.unit.stall:g} s"
         if announced:
-            reported = "or call report_progress in its lifespan"
-            return f"start timeout: no progress of its start for {seconds}, {reported}"
-        foreign = f"; this one is another instance's: {self._foreign!r}" if self._foreign else ""
-        return f"start timeout: no announce line for {seconds}{foreign}"
+            cure = "raise its `stall`, or call report_progress in its lifespan"
+            return f"start timeout: no progress of its start for {seconds}; {cure}"
+        cure = "raise its `stall`"
+        if self._foreign:
+            mine = "write this launch's HSU_INSTANCE"
+            cure = f"this one is another instance's: {self._foreign!r}; {mine}"
+        elif self.unit.command:
+            cure = f"does it write one (docs/launch-contract.md)? If it is only slow, {cure}"
+        return f"start timeout: no announce line for {seconds}; {cure}"
 
     async def _connect(self) -> None:
         announcement = await asyncio.shield(self._announced)

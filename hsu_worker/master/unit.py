@@ -242,8 +242,14 @@ class Unit:
         try:
             return await self._waiters.lease(until, what, start=start, cycle=way)
         except TimeoutError:
-            note = self.worker.detail if self.worker is not None and self.config.register else ""
-            raise refusals.late(self._state, note, own=deadline is not None) from None
+            raise refusals.late(self._state, self._note(), own=deadline is not None) from None
+
+    def _note(self) -> str:
+        """What there is to say about a worker that is waited for."""
+        if self.worker is None:
+            return ""
+        waits = self.config.register and not self._state.trouble.reason
+        return self.worker.progress or (self.worker.detail if waits else "")
 
     def _lendable(self, number: int) -> bool:
         generation = self._state.find(number)

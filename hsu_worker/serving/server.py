@@ -70,10 +70,17 @@ async def listening(
         except RuntimeError as error:
             raise AddressError(f"address {address}: can't listen there: {error}") from None
         # The tasks of the calls are made by one that this makes, and inherit its context.
-        await asyncio.create_task(server.start(), context=context)
+        starting = asyncio.create_task(server.start(), context=context)
         try:
+            # A start that is cancelled halfway would leave a server that nobody can stop.
+            await asyncio.shield(starting)
             yield address if address.is_unix else Address(host=address.host, port=port)
         finally:
-            # A moment of grace lets grpc say goodbye instead of breaking the connections.
-            await asyncio.shield(server.stop(STOP_GRACE))
+            await asyncio.shield(_stop(server, starting))
             dispatcher.slots.close()
+
+
+async def _stop(server: grpc.aio.Server, starting: "asyncio.Future[None]") -> None:
+    await asyncio.wait((starting,))
+    # A moment of grace lets grpc say goodbye instead of breaking the connections.
+    await server.stop(STOP_GRACE)

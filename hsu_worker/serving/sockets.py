@@ -114,6 +114,8 @@ def _remove_stale(path: Path) -> None:
         mode = path.lstat().st_mode
     except FileNotFoundError:
         return
+    if stat.S_ISDIR(mode):
+        raise AddressError(f"address {address}: it is a folder; name a file in it")
     if not stat.S_ISSOCK(mode):
         raise AddressError(f"address {address}: a file that is no socket is there; remove it")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:

@@ -75,8 +75,11 @@ class Address:
             return f"unix:{self.path}"
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
-    def check_local(self) -> None:
+    def check_local(self, unless: str = "add --insecure-remote") -> None:
         """Refuse to listen where others could read and make calls, unless they are welcome.
+
+        Args:
+            unless: How somebody says that they are.
 
         Raises:
             AddressError: Not only this machine can reach it.
@@ -84,7 +87,7 @@ class Address:
         if not self.is_local:
             raise AddressError(
                 f"address {self}: others in the network could read and make calls; "
-                "listen at tcp:127.0.0.1:0, or add --insecure-remote"
+                f"listen at tcp:127.0.0.1:0, or {unless}"
             )
 
     def check_dialled(self) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import faulthandler
+import io
 import logging
 import os
 import sys
@@ -45,6 +46,9 @@ def run_launched(
     # Before the user's code, which may take its time: the master may be gone by then.
     lifeline = Lifeline() if variables.lifeline == "stdin" else None
     faulthandler.enable()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Lines that a process of a pipe keeps to itself are lost when it ends at once.
+        sys.stdout.reconfigure(line_buffering=True)
     if variables.announce_fd:
         try:
             os.set_inheritable(int(variables.announce_fd), False)
@@ -55,7 +59,7 @@ def run_launched(
     variables.remember_master()
     ring = LogRing()
     recording = Recording(ring, level=log_level, launched=True)
-    loaded = load_or_show(app, factory=factory)
+    loaded = load_or_show(app, factory=factory, launched=True)
     if loaded is None:
         return NOT_STARTED
     recording.install()
@@ -128,15 +132,15 @@ def run(life: Coroutine[Any, Any, T]) -> T:
 
 
 def load_or_show(
-    target: str, *, factory: bool = False, log_format: LogFormat = "text"
+    target: str, *, factory: bool, launched: bool = False, log_format: LogFormat = "text"
 ) -> App | None:
-    """The app; None when the user's own code raised, and its traceback has been shown.
+    """As `load_app`; None when the user's own code raised, and its traceback has been shown.
 
     Raises:
         HsuError: The import string leads to nothing that can be served.
     """
     try:
-        return loading.load_app(target, factory=factory)
+        return loading.load_app(target, factory=factory, launched=launched)
     except HsuError:
         raise
     except Exception as error:

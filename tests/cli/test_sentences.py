@@ -2,8 +2,12 @@ from typing import get_args
 
 import pytest
 
+from hsu_worker.cli import said
 from hsu_worker.cli._sentences import about, standing
+from hsu_worker.cli.logs import _text
+from hsu_worker.errors import StartError
 from hsu_worker.master.event import Crash, Event, Kind
+from hsu_worker.master.logs import LogLine
 from hsu_worker.master.policy import Phase
 from hsu_worker.master.unit_status import UnitStatus
 
@@ -128,3 +132,10 @@ def test_a_crash_is_told_with_all_that_is_known() -> None:
 def test_a_stand_in_is_told_as_one(kind: Kind, detail: str, sentence: str) -> None:
     event = Event(unit="u", generation=2, kind=kind, trigger="stand-in", detail=detail)
     assert [sentence] == told(event)
+
+
+def test_what_a_worker_wrote_moves_no_cursor() -> None:
+    wrote = "one\x1b[2J\n\ttwo\r\n"
+    line = LogLine(sequence=1, time=0.0, generation=2, source="my\x1blog", text=wrote)
+    assert "2 my log: one [2J\n     two" == _text(line).partition(" ")[2]
+    assert "it failed:\n one [2J\n two " == said(StartError("it failed:\n\x1bone\x1b[2J\n\ttwo\r"))

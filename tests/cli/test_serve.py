@@ -183,7 +183,7 @@ async def test_ctrl_c_while_starting_ends_it_in_order(tmp_path: Path) -> None:
         (["mysvc:Service", "--token-file", "nosuch"], 2, "File 'nosuch' does not exist"),
         (
             ["mysvc:Service", "--token-file", "mysvc.py"],
-            1,
+            3,
             "mysvc.py: other users can open it; run: chmod 600 mysvc.py",
         ),
         (["mysvc:Service", "--unit", "u"], 2, "--register and --unit go together"),

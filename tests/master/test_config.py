@@ -457,7 +457,26 @@ def test_a_file_that_cannot_be_read(folder: Path, monkeypatch: pytest.MonkeyPatc
     ]:
         with pytest.raises(ConfigError) as caught:
             Config.from_file(name)
-        assert f"{name}: {reason}" == str(caught.value)
+        assert f"{folder}/{name}: {reason}" == str(caught.value)
+
+
+def test_the_mark_that_an_editor_puts_before_a_text_is_no_mistake(folder: Path) -> None:
+    file = folder / "hsu.toml"
+    file.write_text(f"[units.x]\n{APP}\n{IMPLEMENTS}", "utf-8-sig")
+    assert ["x"] == list(Config.from_file(file).units)
+
+
+def test_two_units_can_not_write_into_one_log_file(folder: Path) -> None:
+    (folder / "link").symlink_to("logs")
+    paths = {"a": "logs/x.log", "b": "other.log", "c": "link/../logs/./x.log", "d": "link/x.log"}
+    units = (
+        f'[units.{name}]\n{APP}\nimplements = ["m.{name.upper()}"]\nlog_file = "{path}"\n'
+        for name, path in paths.items()
+    )
+    reason = "unit 'a' writes into it, too; each needs a file of its own"
+    assert [f"hsu.toml: units.{name}.log_file: {reason}" for name in ("c", "d")] == mistakes(
+        folder, "".join(units)
+    )
 
 
 @pytest.mark.parametrize("key", ["env_file", "token_file"])

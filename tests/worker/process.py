@@ -62,7 +62,9 @@ def write_service(folder: Path, body: str = "", *, before: str = "") -> str:
 
 
 def environment(**more: str) -> dict[str, str]:
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    kept = {
+        name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ
+    }
     return kept | {"PYTHONPATH": str(ROOT)} | more
 
 

@@ -63,7 +63,7 @@ def not_running(state: State) -> Unavailable:
 def late(state: State, note: str, *, own: bool) -> RpcError:
     """The time to wait is over: the caller's own, or the most that anybody waits."""
     reason = state.trouble.reason
-    last = f"; it failed before: {reason}" if reason else f": {note}" if note else ""
+    last = (f": {note}" if note else "") + (f"; it failed before: {reason}" if reason else "")
     unit = state.rules.unit
     return (DeadlineExceeded if own else Unavailable)(
         f"unit {unit!r}: the time ran out while waiting for it ({state.phase}){last}",
