@@ -118,6 +118,11 @@ class Reader:
             self._mistake(where, f"{_listed(map(repr, kinds))} exclude each other; keep one")
         else:
             self._misfits(where, value, kinds[0])
+            if values.get("preimport") and values.get("launcher") == "spawn":
+                self._mistake(
+                    (*where, "preimport"),
+                    'does nothing with launcher = "spawn"; remove one of them',
+                )
         return values
 
     def _misfits(self, where: tuple[str, ...], table: Iterable[str], kind: str) -> None:

@@ -55,7 +55,9 @@ class Worker(ABC):
         self.log = unit_log
         self.master_id = master_id
         self.detail = ""
-        """What there is to say about it, such as its pid."""
+        """What there is to say about it, such as how its process was made."""
+        self.pid: int | None = None
+        """Of the process that the master started; None: there is none."""
         self.progress = ""
         """How far its start is, as it said last."""
         self.connection: Connection | None = None

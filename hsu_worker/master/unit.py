@@ -11,15 +11,13 @@ import grpc.aio
 from hsu_worker.errors import (
     Dispatch,
     FailedPrecondition,
-    HandshakeError,
-    StartError,
     Unavailable,
 )
 from hsu_worker.gen.hsu_core import HandshakeResponse
 from hsu_worker.interface import AnyInterface
 from hsu_worker.master import policy
 from hsu_worker.master.event import Event, Kind
-from hsu_worker.master.handshake import check_compatible, check_replaces
+from hsu_worker.master.handshake import check_replaces
 from hsu_worker.master.history import History
 from hsu_worker.master.instance import Instance
 from hsu_worker.master.launcher import Worker
@@ -77,7 +75,6 @@ class Unit:
         #: Set while there is no instance.
         self._empty = asyncio.Event()
         self._empty.set()
-        self._checked: set[tuple[int, AnyInterface]] = set()
         self._handshake: HandshakeResponse | None = None
         """Of the last generation of its own that served."""
 
@@ -85,6 +82,11 @@ class Unit:
     def state(self) -> policy.State:
         """What the policy knows; for reading."""
         return self._state
+
+    @property
+    def launch(self) -> UnitConfig:
+        """How its next worker is launched."""
+        return self._specs[self._state.spec]
 
     @property
     def could_serve(self) -> bool:
@@ -130,7 +132,7 @@ class Unit:
                 self._feed(policy.Release(generation))
                 generation = await self._acquire(deadline, what, start, way)
             try:
-                yield self._connection(generation, interface)
+                yield self._instances[generation].connection(interface)
             except (grpc.aio.AioRpcError, grpc.aio.UsageError) as failure:
                 self._suspect(generation, failure)
                 raise
@@ -149,7 +151,7 @@ class Unit:
         current = self._state.current
         if current is None or not current.serves:
             raise refusals.not_running(self._state)
-        yield self._connection(current.number, None)
+        yield self._instances[current.number].connection(None)
 
     async def start(self, trigger: str = "asked") -> int:
         """Start the unit, unless it runs; whatever stood against it is forgotten.
@@ -259,23 +261,6 @@ class Unit:
         generation = self._state.find(number)
         return generation is not None and generation.stand_in
 
-    def _connection(self, generation: int, interface: AnyInterface | None) -> Connection:
-        worker = self._instances[generation].worker
-        assert worker.connection is not None
-        assert worker.handshake is not None
-        if interface is not None and (generation, interface) not in self._checked:
-            try:
-                check_compatible(
-                    self.config.name,
-                    interface,
-                    worker.handshake.interfaces,
-                    strict=self.config.strict,
-                )
-            except HandshakeError as error:
-                raise StartError(str(error)) from error
-            self._checked.add((generation, interface))
-        return worker.connection
-
     def _suspect(self, generation: int, failure: Exception) -> None:
         error = from_grpc(failure) if isinstance(failure, grpc.aio.AioRpcError) else None
         if error is None or (isinstance(error, Unavailable) and error.dispatched != Dispatch.YES):
@@ -378,7 +363,6 @@ class Unit:
         for each in instance.consequences:
             self.history.add(number, each.kind, each.trigger, each.why)
         del self._instances[number]
-        self._checked = {key for key in self._checked if key[0] != number}
         self._feed(policy.Gone(number))
         instance.gone.set()
         if not self._instances:

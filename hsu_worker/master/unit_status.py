@@ -19,13 +19,15 @@ class UnitStatus:
     waiters: int
     """Calls that wait for it to start."""
     detail: str
-    """What there is to say about its worker, such as its pid."""
+    """What there is to say about its worker, such as how its process was made."""
     implements: tuple[str, ...]
     """The interfaces that it implements."""
     failure: str
     """Why it last failed; empty when it has served for a while since."""
     retry_in: float | None
     """Seconds until it may be tried again; None: at once."""
+    pid: int | None
+    """The process that the master started for it; None: there is none."""
 
 
 def status_of(unit: Unit, now: float) -> UnitStatus:
@@ -45,4 +47,5 @@ def status_of(unit: Unit, now: float) -> UnitStatus:
         implements=unit.config.implements,
         failure=state.trouble.reason,
         retry_in=None if retry_at is None else max(0.0, retry_at - now),
+        pid=unit.worker.pid if unit.worker is not None else None,
     )

@@ -24,7 +24,7 @@ async def test_the_units_are_listed(shell: Shell) -> None:
         "UNIT  PHASE   GENERATION  CALLS  WAITING\nu     absent           0      0        0\n"
     ) == before
     assert re.fullmatch(
-        r"UNIT  PHASE  GENERATION  CALLS  WAITING\nu     ready           1      0        0  pid \d+\n",
+        r"UNIT  PHASE  GENERATION  CALLS  WAITING\nu     ready           1      0        0  pid \d+, forked\n",
         after,
     )
     assert {
@@ -37,6 +37,7 @@ async def test_the_units_are_listed(shell: Shell) -> None:
         "implements": ["hsu.test.v1.Kinds"],
         "failure": "",
         "retry_in": None,
+        "pid": int(unit["detail"].removeprefix("pid ").removesuffix(", forked")),
     } == unit
 
 

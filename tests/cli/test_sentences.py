@@ -50,6 +50,7 @@ def status(phase: Phase, *, failure: str = "", retry_in: float | None = None) ->
             implements=(),
             failure=failure,
             retry_in=retry_in,
+            pid=7,
         )
     )
 

@@ -58,6 +58,8 @@ class Planted:
             launch,
             'pass_env = ["PLANTED_PASSED"]',
             f'env_file = "{self.file}"',
+            # A fork does not show what it was launched with.
+            *(['launcher = "spawn"'] if launch.startswith("app") else []),
             *more,
             "[master]",
             f'runtime_dir = "{self.folder}/run"',
