@@ -1,7 +1,7 @@
 # Everything that work on hsu-worker needs. `make` alone lists the targets.
 #
 # PYTHON=... names another interpreter than python3.11, VENV=... another folder for the environment,
-# ARGS=... goes to pytest: make test ARGS="-k announce".
+# ARGS=... goes to what the target runs: make test ARGS="-k announce".
 #
 # Nothing but the targets of other languages needs their toolchains.
 
@@ -54,7 +54,7 @@ $(GEN_INSTALLED): Makefile
 	$(call environment,.venv-gen,grpcio-tools==1.76.0 'setuptools<81')
 
 .PHONY: demo
-demo: $(INSTALLED)  ## Index a folder of documents, search it, summarise the best hits
+demo: $(INSTALLED)  ## Index documents, search, summarise; ARGS="FOLDER --query WORDS" for your own
 	$(BIN)/python examples/main/main.py $(ARGS)
 
 .PHONY: test

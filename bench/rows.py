@@ -139,7 +139,8 @@ async def recovery(full: bool) -> list[Row]:
         for _ in range(count):
             await it.stop("u")
             row.add("control", await answered())
-            pid = int(it.status()["u"].detail.removeprefix("pid "))
+            pid = it.status()["u"].pid
+            assert pid is not None
             os.kill(pid, signal.SIGKILL)
             row.add("kill -9", await answered())
             await it.stop("u")
@@ -175,7 +176,7 @@ async def scale(full: bool) -> list[Row]:
         # Cold starts are cheap one by one, and slow all at once.
         for number in range(count):
             await it.start(f"u{number}")
-        pids = [int(each.detail.removeprefix("pid ")) for each in it.status().values()]
+        pids = [each.pid for each in it.status().values() if each.pid]
         began, own, workers = perf_counter(), process_time(), _cpu(pids)
         await asyncio.sleep(seconds)
         took = perf_counter() - began

@@ -10,10 +10,11 @@ from typing import Any
 
 from hsu_worker.app import App
 from hsu_worker.authoring.implements import interfaces_of
+from hsu_worker.authoring.signature import signature_of
 from hsu_worker.errors import LoadError
 
 
-def load_app(target: str) -> App:
+def load_app(target: str, *, factory: bool = False, launched: bool = False) -> App:
     """Import what `hsu-worker serve` is given, and make an App of it.
 
         load_app("hsu_a_service1:app")            # an App
@@ -23,16 +24,26 @@ def load_app(target: str) -> App:
 
     What the user's module, factory or constructor raises is raised as it is, traceback included.
 
+    Args:
+        target: The import string.
+
+        factory: It has to be something that is called and returns an App or a service.
+
+        launched: A master has chosen the folder that this process runs in.
+
     Raises:
         LoadError: The string is malformed or leads to nothing that can be served.
 
         AppError: The services can't be served together.
     """
     module_name, path = _split(target)
-    module = _import(target, module_name)
+    module = _import(target, module_name, launched)
     if not path:
+        if factory:
+            raise LoadError(f"{target!r} names no factory; write '{module_name}:make_app'")
         return _defined_in(module)
-    return _app(target, _attribute(module, path))
+    value = _attribute(module, path)
+    return _made_by(target, value) if factory else _app(target, value)
 
 
 def _split(target: str) -> tuple[str, str]:
@@ -50,7 +61,7 @@ def _split(target: str) -> tuple[str, str]:
     return module, path
 
 
-def _import(target: str, name: str) -> ModuleType:
+def _import(target: str, name: str, launched: bool) -> ModuleType:
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
@@ -58,9 +69,10 @@ def _import(target: str, name: str) -> ModuleType:
         if error.name is None or not f"{name}.".startswith(f"{error.name}."):
             raise
         missing = error.name
+    cure = "set `cwd` in hsu.toml to" if launched else "start from"
     raise LoadError(
         f"{target!r}: there is no module {missing!r}; "
-        "start from the folder that holds it, or install it"
+        f"{cure} the folder that holds it, or install it"
     )
 
 
@@ -114,7 +126,8 @@ def _instance(cls: type[Any]) -> object:
         raise LoadError(
             f"{cls.__qualname__} implements no interface; write @implements(...) above the class"
         )
-    needed = _needed(cls)
+    # Of a class without a constructor inspect parses the text of `object`'s, which takes 9 ms.
+    needed = _needed(cls) if cls.__init__ is not object.__init__ else ""
     if needed:
         raise LoadError(
             f"{cls.__qualname__} can't be made without {needed}; write a factory and name it: "
@@ -123,7 +136,12 @@ def _instance(cls: type[Any]) -> object:
     return cls()
 
 
-def _made_by(target: str, factory: Callable[[], Any]) -> App:
+def _made_by(target: str, factory: Any) -> App:
+    if not callable(factory):
+        raise LoadError(
+            f"{target!r} is of type {type(factory).__qualname__}, and nothing that can be called; "
+            "leave --factory out, or name a function that makes an App"
+        )
     if inspect.iscoroutinefunction(factory):
         raise LoadError(
             f"{target!r} is a coroutine function; a factory is a plain `def`, "
@@ -166,7 +184,7 @@ def _defined_in(module: ModuleType) -> App:
 def _needed(function: Callable[..., Any]) -> str:
     """The parameters without which a function can't be called."""
     try:
-        parameters = inspect.signature(function).parameters.values()
+        parameters = signature_of(function).parameters.values()
     except (TypeError, ValueError):
         return ""
     return ", ".join(

@@ -52,6 +52,7 @@ class Worker(core_grpc.CoreServicer, a_grpc.InterfaceAServicer):
     def __init__(self):
         self.state, self.grace, self.calls, self.claimed = core.STATE_STOPPED, 30.0, 0, False
         self.health, self.leaving = health.aio.HealthServicer(), asyncio.Event()
+        self.stopping = None
 
     async def turn(self, state):
         self.state = state
@@ -104,16 +105,27 @@ class Worker(core_grpc.CoreServicer, a_grpc.InterfaceAServicer):
         )
 
     async def Start(self, request, context):
+        if self.state == core.STATE_STOPPING:
+            await asyncio.shield(self.stopping)
         if self.leaving.is_set():
             await context.abort(grpc.StatusCode.FAILED_PRECONDITION, "draining")
         await self.turn(core.STATE_RUNNING)  # there is nothing to acquire
-        yield core.StartResponse(state=self.state)
+        yield core.StartResponse(state=core.STATE_RUNNING)
 
     async def Stop(self, request, context):
+        if self.state == core.STATE_RUNNING:
+            self.state = core.STATE_STOPPING
+            self.stopping = asyncio.ensure_future(self.stop())
+        if self.state == core.STATE_STOPPING:
+            await asyncio.shield(self.stopping)  # a caller who leaves ends nothing
+        leaving = self.leaving.is_set()
+        return core.StopResponse(state=core.STATE_DRAINING if leaving else core.STATE_STOPPED)
+
+    async def stop(self):
+        await self.turn(self.state)
+        await self.calls_ended()
         if not self.leaving.is_set():
             await self.turn(core.STATE_STOPPED)
-            await self.calls_ended()
-        return core.StopResponse(state=self.state)
 
     async def Ping(self, request, context):
         identity = {"instance": HSU["INSTANCE"], "state": self.state}

@@ -1,7 +1,11 @@
-"""Runs `async def` tests, each on a loop of its own."""
+"""Runs `async def` tests, each on a loop of its own, where no masters run but theirs."""
 
 import asyncio
 import inspect
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,3 +19,17 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     arguments: dict[str, Any] = {name: pyfuncitem.funcargs[name] for name in names}
     asyncio.run(pyfuncitem.obj(**arguments))
     return True
+
+
+@pytest.fixture(scope="session", autouse=True)
+def temporary_folder() -> Iterator[Path]:
+    """Where masters without a session are: in this process and, by TMPDIR, in those that it starts."""
+    with (
+        # Short: it is a part of the paths of sockets.
+        tempfile.TemporaryDirectory(prefix="hsu-t-") as name,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        folder = Path(name) / f"hsu-{os.getuid()}"
+        patch.setenv("TMPDIR", name)
+        patch.setattr("hsu_worker.master.folder.temporary_folder", lambda: folder)
+        yield folder

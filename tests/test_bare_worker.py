@@ -15,6 +15,7 @@ from typing import TypeAlias
 
 import pytest
 from google.protobuf.duration_pb2 import Duration
+from grpc.aio import insecure_channel
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
 from hsu_worker.errors import Dispatch, Unauthenticated, Unavailable
@@ -22,6 +23,7 @@ from hsu_worker.gen.hsu_a import InterfaceA, InterfaceAClient, SummarizeRequest
 from hsu_worker.gen.hsu_core import (
     STATE_RUNNING,
     STATE_STOPPED,
+    STATE_STOPPING,
     CoreClient,
     GetStatusRequest,
     HandshakeRequest,
@@ -185,6 +187,30 @@ async def test_it_answers_calls_between_start_and_stop_only(launch: Launch) -> N
         with pytest.raises(Unavailable) as after:
             await worker.a.summarize(request)
         assert [Dispatch.NO] * 2 == [before.value.dispatched, after.value.dispatched]
+
+
+async def test_a_start_while_it_stops_waits_for_the_calls_and_for_the_stop(launch: Launch) -> None:
+    request = SummarizeRequest(text=f"{'x' * 10_000}. " * 300, sentences=300)
+    # A connection that takes 64 KiB, whatever it measures: the call runs until somebody reads.
+    options = (("grpc.http2.bdp_probe", 0),)
+    async with launch() as worker, insecure_channel(worker.connection.target, options) as narrow:
+        await worker.start()
+        chunks = InterfaceAClient(Connection(narrow, worker.connection.metadata)).stream_summary(
+            request
+        )
+        await anext(chunks)
+        stops = [asyncio.ensure_future(worker.core.stop(StopRequest())) for _ in range(2)]
+        while (status := await worker.core.get_status(GetStatusRequest())).state == STATE_RUNNING:
+            pass
+        assert (STATE_STOPPING, 1) == (status.state, status.calls_in_flight)
+        starting = asyncio.ensure_future(worker.start())
+        with pytest.raises(Unavailable):
+            await worker.a.summarize(SummarizeRequest(text="x"))
+        assert [False] * 3 == [each.done() for each in (*stops, starting)]
+        assert 299 == len([chunk async for chunk in chunks])
+        await starting
+        assert [STATE_STOPPED] * 2 == [(await stop).state for stop in stops]
+        assert "x" == (await worker.a.summarize(SummarizeRequest(text="x"))).summary[0]
 
 
 async def test_a_call_without_the_token_is_refused(launch: Launch) -> None:

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 
@@ -28,6 +29,25 @@ def proto(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 def test_the_version_is_that_of_the_package() -> None:
     assert run("--version").stdout == f"hsu-worker, version {version('hsu-worker')}\n"
+
+
+def every_command(group: click.Group, *words: str) -> Iterator[tuple[str, ...]]:
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        yield (*words, name)
+        if isinstance(command, click.Group):
+            yield from every_command(command, *words, name)
+
+
+@pytest.mark.parametrize("words", [(), *every_command(main)], ids=" ".join)
+def test_the_help_of_every_command_is_for_people(words: tuple[str, ...]) -> None:
+    said = run(*words, "--help")
+    assert (0, "") == (said.exit_code, said.stderr)
+    assert not set(said.stdout) & {"\\", "\b"}
+    # Examples keep their lines.
+    examples = [line for line in said.stdout.splitlines() if line.count("hsu-worker ") > 1]
+    assert [] == examples
 
 
 def test_help_lists_every_command_and_loads_no_grpc() -> None:
@@ -98,7 +118,8 @@ def test_gen_tells_what_it_wrote_and_raises_the_floor(proto: str) -> None:
     ]
     needed = floor.partition(", and ")[0].removeprefix("the generated code needs ")
     assert floor == (
-        f"the generated code needs {needed}, and pyproject.toml declares 'protobuf>=5'; changed"
+        f"the generated code needs {needed}, and pyproject.toml declares 'protobuf>=5'; "
+        f"it declares {needed!r} now"
     )
     assert Path("pyproject.toml").read_text() == f'[project]\ndependencies = ["{needed}"]\n'
     second = run("gen", proto, "--out", "src/mine/gen")

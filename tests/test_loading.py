@@ -188,6 +188,40 @@ def test_a_factory_may_return_an_app_or_a_service(write: Write) -> None:
     assert ["y"] == [service.path for service in load_app("mysvc:make_service").services.values()]  # type: ignore[attr-defined]
 
 
+def test_a_factory_that_is_asked_for_is_called(write: Write) -> None:
+    write("""
+        def make_app():
+            return App(Summarizer("x"), name="made")
+
+        app = make_app()
+    """)
+    assert "made" == load_app("mysvc:make_app", factory=True).name
+    # A class makes what it is a class of.
+    made = load_app("mysvc:Summarizer", factory=True)
+    assert ["stopwords.txt"] == [service.path for service in made.services.values()]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        (
+            "mysvc:app",
+            (
+                "'mysvc:app' is of type App, and nothing that can be called; "
+                "leave --factory out, or name a function that makes an App"
+            ),
+        ),
+        ("mysvc", "'mysvc' names no factory; write 'mysvc:make_app'"),
+        ("mysvc:print", "'mysvc:print' returned an object of type NoneType; "),
+    ],
+)
+def test_what_makes_nothing_is_no_factory(write: Write, target: str, message: str) -> None:
+    write("app = App(Summarizer())\nprint = lambda: None")
+    with pytest.raises(LoadError) as caught:
+        load_app(target, factory=True)
+    assert str(caught.value).startswith(message)
+
+
 def test_a_marked_class_is_made_and_an_instance_is_taken(write: Write) -> None:
     write("service = Summarizer('given')")
     made = load_app("mysvc:Summarizer")

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import tarfile
 import zipfile
 from collections.abc import Callable
 from importlib.metadata import distributions, version
@@ -152,6 +153,14 @@ def test_the_wheel_holds_contracts_templates_types_and_licence_and_no_tests(whee
     licence = f"hsu_worker-{version('hsu-worker')}.dist-info/licenses/LICENSE"
     assert {"hsu_worker/py.typed", licence} <= set(names)
     assert {"hsu_worker", licence.split("/")[0]} == {name.split("/")[0] for name in names}
+
+
+def test_the_source_distribution_holds_every_file(wheel: Path) -> None:
+    [archive] = wheel.parent.glob("*.tar.gz")
+    with tarfile.open(archive) as opened:
+        held = {name.partition("/")[2] for name in opened.getnames()}
+    listed = output("git", "ls-files", "--cached", "--others", "--exclude-standard", cwd=ROOT)
+    assert {"PKG-INFO", *listed.splitlines()} == held
 
 
 def test_the_wheel_works_without_the_checkout(run: Run) -> None:

@@ -86,7 +86,9 @@ def typical_words(documents: list[Document], count: int = 3) -> str:
         holders.update(set(words))
     telling = [word for word in total if holders[word] <= len(documents) // 2 + 1]
     telling.sort(key=lambda word: (-total[word], word))
-    return " ".join(telling[:count]) or documents[0].text.split()[0]
+    if telling:
+        return " ".join(telling[:count])
+    return next((word[0] for each in documents if (word := re.search(r"\w+", each.text))), "text")
 
 
 def _files(folder: Path, remark: Remark) -> list[Path]:
@@ -117,7 +119,7 @@ def _read_all(
     files: Iterable[Path], folder: Path, prefix: str, remark: Remark
 ) -> Iterator[Document]:
     for file in files:
-        name = prefix + file.relative_to(folder).as_posix().encode("utf-8", "replace").decode()
+        name = prefix + _printable(file.relative_to(folder).as_posix())
         try:
             text = _read(file)
         except (OSError, ValueError) as problem:
@@ -125,7 +127,13 @@ def _read_all(
             remark(f"{name}: left out: {reason}")
             continue
         heading = re.search(r"^#+ +(.+)$", text, re.MULTILINE)
-        yield Document(id=name, title=heading[1].strip() if heading else file.name, text=text)
+        title = heading[1].strip() if heading else _printable(file.name)
+        yield Document(id=name, title=title, text=text)
+
+
+def _printable(name: str) -> str:
+    """A file's name, which may have bytes that are not UTF-8; two names never become the same."""
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def _read(file: Path) -> str:

@@ -9,6 +9,7 @@ It indexes the documents (interface B), searches them, and summarises the best h
 import argparse
 import asyncio
 import hashlib
+import logging
 import os
 import shutil
 import sys
@@ -16,10 +17,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import collect
-from screen import Screen
+from screen import Screen, plain
 from watch import StillThere, Watch
 
 from hsu_worker import HsuError, InvalidArgument
+from hsu_worker.errors import StartError
 from hsu_worker.gen.hsu_a import InterfaceA, InterfaceAClient, SummarizeRequest
 from hsu_worker.gen.hsu_b import (
     Document,
@@ -42,14 +44,24 @@ SUMMARISED = 3
 MAX_TEXT = 50_000
 
 
-async def run(options: argparse.Namespace, screen: Screen) -> None:
-    documents = gather(options.folder, screen)
+class IndexUnusable(Exception):
+    """The index can't be opened. The message says why, and which file it is."""
+
+
+async def run(options: argparse.Namespace, documents: list[Document], screen: Screen) -> None:
     query = options.query or (collect.typical_words(documents) if options.folder else DEFAULT_QUERY)
-    os.environ["HSU_B_INDEX"] = str(index_path(options.state, options.folder, documents))
+    path = index_path(options.state, options.folder, documents)
+    os.environ["HSU_B_INDEX"] = str(path)
     watch = Watch(screen)
     async with Master.from_file(HERE / "hsu.toml", on_event=watch.take) as master:
         index = master.client(InterfaceB)
-        await fill(index, documents, screen)
+        try:
+            await fill(index, documents, screen)
+        except StartError as error:
+            raise IndexUnusable(
+                f"{error.message}\n\nThis program sets HSU_B_INDEX itself. If the index is broken, "
+                f"delete {path}: it is made again. --state keeps it elsewhere."
+            ) from error
         hits = await search(index, query, options.hits, screen)
         await summarise(master.client(InterfaceA), hits, options.sentences, screen)
         screen.heading("Waiting until nobody needs them")
@@ -139,7 +151,7 @@ async def summarise(
 def parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Index documents, search them, summarise.")
     parser.add_argument("folder", nargs="?", type=Path, help="text files to index")
-    parser.add_argument("-q", "--query", help="words to look for")
+    parser.add_argument("-q", "--query", type=text, help="words to look for")
     parser.add_argument(
         "--state", type=Path, default=HERE / ".state", metavar="FOLDER", help="where indexes stay"
     )
@@ -152,12 +164,26 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     return options
 
 
+def text(argument: str) -> str:
+    """What can be sent: a command line may hold any bytes."""
+    try:
+        argument.encode()
+    except UnicodeEncodeError:
+        raise argparse.ArgumentTypeError("not UTF-8") from None
+    return argument
+
+
 def main() -> int:
     options = parse(sys.argv[1:])
+    # The screen tells what happens to the units.
+    logging.getLogger("hsu_worker").addHandler(logging.NullHandler())
+    screen = Screen()
     try:
-        asyncio.run(run(options, Screen()))
-    except (collect.NothingToIndex, StillThere, HsuError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        # Outside the loop, where Ctrl-C ends it at once.
+        documents = gather(options.folder, screen)
+        asyncio.run(run(options, documents, screen))
+    except (collect.NothingToIndex, IndexUnusable, StillThere, HsuError, OSError) as error:
+        print(*map(plain, f"error: {error}".split("\n")), sep="\n", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130

@@ -37,8 +37,9 @@ class Watch:
             case _:
                 pass
         took = f" after {event.seconds:.2f} s" if event.seconds else ""
-        detail = f": {event.detail}" if event.detail else ""
-        self._screen.event(event.unit, f"{event.kind}{took}{detail}")
+        # Below the first line stands the output of a worker that failed.
+        first = event.detail.partition("\n")[0].removesuffix("; its last output:")
+        self._screen.event(event.unit, f"{event.kind}{took}{f': {first}' if first else ''}")
 
     async def until_all_stopped(self) -> None:
         """Wait until the master has stopped every unit, because nobody calls it any more.

@@ -21,6 +21,7 @@ from typing import Any
 from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
 
+from hsu_worker.authoring.signature import signature_of
 from hsu_worker.interface import AnyInterface, Method, Requests
 
 #: Generic classes whose first argument is what they yield.
@@ -130,7 +131,7 @@ class _Handler:
 
     def _signature(self) -> inspect.Signature | None:
         try:
-            return inspect.signature(self.bound, follow_wrapped=False)
+            return signature_of(self.bound, follow_wrapped=False)
         except (TypeError, ValueError):
             return None
 
@@ -196,9 +197,9 @@ class _Handler:
 
     def _hint(self, name: str) -> Any:
         """What an annotation means; Any, when that can't be told."""
-        annotations = getattr(self.function, "__annotations__", {})
-        holder = types.SimpleNamespace(__annotations__={name: annotations.get(name, Any)})
         try:
+            annotations = getattr(self.function, "__annotations__", {})
+            holder = types.SimpleNamespace(__annotations__={name: annotations.get(name, Any)})
             return typing.get_type_hints(holder, getattr(self.function, "__globals__", {}))[name]
         except Exception:  # evaluating an annotation can raise anything
             return Any

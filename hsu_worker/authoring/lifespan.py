@@ -8,6 +8,8 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from contextvars import copy_context
 from typing import Any, TypeAlias, TypeVar
 
+from hsu_worker.authoring.signature import signature_of
+
 _MARK = "__hsu_lifespan__"
 
 LifespanFunction = TypeVar(
@@ -45,7 +47,7 @@ def lifespan(function: LifespanFunction) -> LifespanFunction:
         raise TypeError(
             f"@lifespan on {name}: it is no generator function; acquire, `yield` once, release"
         )
-    signature = inspect.signature(function)
+    signature = signature_of(function)
     try:
         signature.bind(object())
     except TypeError:

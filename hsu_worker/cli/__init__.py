@@ -19,6 +19,7 @@ import click
 from hsu_worker.errors import (
     AddressError,
     AppError,
+    ConfigError,
     HsuError,
     InterfaceMismatch,
     LaunchError,
@@ -48,6 +49,9 @@ _NOTHING_SERVED = (
     LoadError,
     StartError,
 )
+
+#: The commands that serve. Others take a configuration that is wrong for a failure.
+_SERVING = ("master", "serve")
 
 
 class Failed(click.ClickException):
@@ -98,7 +102,9 @@ class _Commands(click.Group):
         try:
             return super().invoke(ctx)
         except HsuError as error:
-            shown = NotStarted if isinstance(error, _NOTHING_SERVED) else Failed
+            serves = ctx.invoked_subcommand in _SERVING
+            causes = (*_NOTHING_SERVED, ConfigError) if serves else _NOTHING_SERVED
+            shown = NotStarted if isinstance(error, causes) else Failed
             raise shown(said(error)) from error
 
 
@@ -120,7 +126,10 @@ def _finish(command: click.Command, prefix: str) -> None:
 
 def said(error: BaseException) -> str:
     """What an error says to a person, who needs no status code beside it."""
-    return (isinstance(error, RpcError) and error.message) or str(error)
+    from hsu_worker.cli._asking import plain
+
+    text = (isinstance(error, RpcError) and error.message) or str(error)
+    return "\n".join(map(plain, text.split("\n")))
 
 
 @click.command(

@@ -20,12 +20,11 @@ def units(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[
 
 def _files(ctx: click.Context) -> Iterator[Path]:
     """The `hsu.toml` of the master that is named, else of each that runs."""
-    from hsu_worker.master.discovery import running_masters
-    from hsu_worker.master.folder import SOCKET, owner_of, runtime_folder
+    from hsu_worker.master.folder import SOCKET, owner_of, running_masters, runtime_folders
 
     where = ctx.params.get("where") or os.environ.get("HSU_MASTER", "")
     folder = Path(where.removeprefix("unix:").removesuffix(f"/{SOCKET}"))
-    owners = [owner_of(folder)] if where else running_masters(runtime_folder()).values()
+    owners = [owner_of(folder)] if where else running_masters(*runtime_folders()).values()
     for owner in owners:
         if owner is not None and owner.config:
             yield Path(owner.config)

@@ -38,6 +38,13 @@ _KINDS: Final[dict[Kind, str]] = {
     "swap failed": "Generation {} was refused; the one that serves goes on",
 }
 
+#: What comes in a unit's place, and leaves again.
+_STAND_IN: Final[dict[Kind, str]] = {
+    "swapping": "Generation {} comes to stand in",
+    "swapped": "Generation {} stands in",
+    "swap failed": "Generation {} can't stand in; the one that serves goes on",
+}
+
 _TRIGGERS: Final = {
     "call": "for a call",
     "preload": "with the master",
@@ -57,7 +64,7 @@ _PLAIN: Final[frozenset[Kind]] = frozenset(
 
 #: What a failure begins and ends with for whoever reads nothing else: the unit, and its last output.
 _AROUND: Final = re.compile(
-    r"the swap failed, and nothing has changed: |unit '[^']*' did not start: "
+    r"the swap failed, and nothing has changed: |it can't stand in: |unit '[^']*' did not start: "
     r"|; its last output:(\n.*)?$",
     re.DOTALL,
 )
@@ -89,7 +96,8 @@ def failure(status: UnitStatus) -> str:
 
 def about(event: Event) -> str:
     """What happened, when, by what cause and with which evidence."""
-    text = _KINDS[event.kind].format(event.generation)
+    kinds = _KINDS | _STAND_IN if event.trigger == "stand-in" else _KINDS
+    text = kinds[event.kind].format(event.generation)
     first, *more = _cause(event.detail).split("\n")
     if event.trigger == "call" and first:
         text, first = f"{text} for {first}", ""

@@ -82,7 +82,7 @@ def command(
         click.echo(f"wrote {path}")
     click.echo(f"{len(changed)} written, {len(states) - len(changed)} unchanged")
     if output.declaration.file is not None:
-        click.echo(f"{output.declaration.problem}; changed")
+        click.echo(f"{output.declaration.problem}; {output.declaration.change}")
     elif output.declaration.problem:
         click.echo(output.declaration.problem)
 

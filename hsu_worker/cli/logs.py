@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from hsu_worker.cli import _completing
-from hsu_worker.cli._asking import ask, asks_a_master, print_json
+from hsu_worker.cli._asking import ask, asks_a_master, plain, print_json
 
 if TYPE_CHECKING:
     from hsu_worker.master.logs import LogLine
@@ -72,5 +72,6 @@ def command(
 def _text(line: "LogLine") -> str:
     time = datetime.fromtimestamp(line.time).astimezone()
     # A record with its traceback has several lines.
-    text = line.text.rstrip().replace("\n", "\n    ")
-    return f"{time:%H:%M:%S.%f}"[:-3] + f" {line.generation} {line.source}: {text}".rstrip()
+    text = "\n    ".join(map(plain, line.text.rstrip().split("\n")))
+    source = plain(line.source)
+    return f"{time:%H:%M:%S.%f}"[:-3] + f" {line.generation} {source}: {text}".rstrip()

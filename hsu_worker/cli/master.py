@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hsu_worker.cli import NotStarted
 from hsu_worker.cli._asking import print_json
 
 if TYPE_CHECKING:
@@ -52,7 +51,6 @@ def run(
     import asyncio
     import logging
 
-    from hsu_worker.errors import ConfigError
     from hsu_worker.master import Master
     from hsu_worker.wire.address import Address
 
@@ -63,11 +61,8 @@ def run(
     logging.basicConfig(
         level=logging.WARNING if quiet else logging.INFO, format="%(asctime)s %(message)s"
     )
-    try:
-        master = Master.from_file(file, listen=addresses)
-        asyncio.run(_live(master, as_json))
-    except ConfigError as error:
-        raise NotStarted(str(error)) from error
+    master = Master.from_file(file, listen=addresses, insecure_remote=insecure_remote)
+    asyncio.run(_live(master, as_json))
 
 
 async def _live(master: "Master", as_json: bool) -> None:

@@ -1,23 +1,15 @@
 """Refuses what can't become Python, all of it at once: where it is, what is wrong, what to do."""
 
 import keyword
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from google.protobuf.descriptor_pb2 import DescriptorProto, ServiceDescriptorProto
+from google.protobuf.descriptor_pb2 import ServiceDescriptorProto
+from google.protobuf.empty_pb2 import Empty
 
-from hsu_worker.codegen.comments import (
-    ENUM,
-    FIELD,
-    MESSAGE,
-    METHOD,
-    NESTED_ENUM,
-    NESTED_MESSAGE,
-    SERVICE,
-    SYNTAX,
-    VALUE,
-)
+from hsu_worker.codegen.comments import METHOD, SERVICE, SYNTAX, Element, elements
 from hsu_worker.codegen.names import public_names
+from hsu_worker.codegen.scopes import scopes
 from hsu_worker.codegen.sources import Source, Sources, module_of
 from hsu_worker.errors import CodegenError
 from hsu_worker.interface import snake_case
@@ -25,6 +17,9 @@ from hsu_worker.wire import buf_validate
 
 #: Names that annotations in the generated code need.
 _BUILTINS = frozenset({"bool", "bytes", "float", "int", "str", "type"})
+
+#: What a field, or something nested, would hide.
+_MESSAGE_NAMES = frozenset(dir(Empty))
 
 _RULES = f".{buf_validate.PACKAGE}."
 _NO_PYTHON = f"{buf_validate.FILE} is there for rules, and its messages have no Python"
@@ -79,8 +74,13 @@ def refuse_modules(names: Sequence[str]) -> None:
         raise CodegenError("\n".join(problems))
 
 
-def refuse_clashes(sources: Sources) -> None:
+def refuse_clashes(sources: Sources, stubs: Mapping[str, str]) -> None:
     """Refuse names that mean something else in Python or in the generated code.
+
+    Args:
+        sources: The files.
+
+        stubs: The `_pb2.pyi` of each of them that is generated, by the file's name.
 
     Raises:
         CodegenError: Lists every one of them, each as `file:line: what is wrong; the cure`.
@@ -88,13 +88,13 @@ def refuse_clashes(sources: Sources) -> None:
     problems = [
         f"{source.path}:{problem.line}: {problem.what}; {problem.cure}"
         for source in sources.owned
-        for problem in sorted(set(_problems(source, sources)))
+        for problem in sorted(set(_problems(source, sources, stubs[source.name])))
     ]
     if problems:
         raise CodegenError("\n".join(problems))
 
 
-def _problems(source: Source, sources: Sources) -> Iterator[_Problem]:
+def _problems(source: Source, sources: Sources, stub: str) -> Iterator[_Problem]:
     syntax = {"": "proto2", "editions": "an edition"}.get(source.file.syntax, source.file.syntax)
     if syntax != "proto3":
         # What else is wrong with it would be wrong for that reason.
@@ -108,24 +108,18 @@ def _problems(source: Source, sources: Sources) -> Iterator[_Problem]:
         yield _Problem(line, "the comment here is not UTF-8", "save the file as UTF-8")
     for named in _top_level(source):
         yield from _bad_name(named)
-    for i, message in enumerate(source.file.message_type):
-        yield from _nested_keywords(source, message, message.name, (MESSAGE, i))
-        yield from _fields_of_rules(source, message, message.name, (MESSAGE, i))
+    yield from _bad_members(source, stub)
     yield from _taken_names(source, sources)
     for i, service in enumerate(source.file.service):
         yield from _bad_methods(source, sources, service, i)
 
 
 def _top_level(source: Source) -> Iterator[_Named]:
-    line = source.comments.line
-    for i, message in enumerate(source.file.message_type):
-        yield _Named(f"message {message.name}", message.name, line(MESSAGE, i))
-    for i, enum in enumerate(source.file.enum_type):
-        yield _Named(f"enum {enum.name}", enum.name, line(ENUM, i))
-        for j, value in enumerate(enum.value):
-            yield _Named(f"enum value {value.name}", value.name, line(ENUM, i, VALUE, j))
+    for each in elements(source.file):
+        if "." not in each.name:
+            yield _Named(str(each), each.name, source.comments.line(*each.path))
     for i, service in enumerate(source.file.service):
-        yield _Named(f"service {service.name}", service.name, line(SERVICE, i))
+        yield _Named(f"service {service.name}", service.name, source.comments.line(SERVICE, i))
 
 
 def _bad_name(named: _Named) -> Iterator[_Problem]:
@@ -139,37 +133,56 @@ def _bad_name(named: _Named) -> Iterator[_Problem]:
         yield _Problem(line, f"{what}: `{name}` is kept for the generated code")
 
 
-def _nested_keywords(
-    source: Source, message: DescriptorProto, outer: str, path: tuple[int, ...]
-) -> Iterator[_Problem]:
-    nested_things = [
-        *(("enum", enum.name, (*path, NESTED_ENUM, i)) for i, enum in enumerate(message.enum_type)),
-        *(
-            ("message", nested.name, (*path, NESTED_MESSAGE, i))
-            for i, nested in enumerate(message.nested_type)
-        ),
-    ]
-    for kind, name, here in nested_things:
-        if keyword.iskeyword(name):
+def _bad_members(source: Source, stub: str) -> Iterator[_Problem]:
+    """What can't stand inside messages."""
+    line = source.comments.line
+    top: dict[str, Element] = {}
+    members: dict[str, list[Element]] = {}
+    for each in elements(source.file):
+        home = each.name.rpartition(".")[0]
+        if not home:
+            top[each.name] = each
+            continue
+        members.setdefault(home, []).append(each)
+        if each.kind in ("message", "enum") and keyword.iskeyword(each.last):
+            yield _Problem(line(*each.path), f"{each}: `{each.last}` is a Python keyword")
+        if each.type.startswith(_RULES):
+            yield _Problem(line(*each.path), f"{each}: {_NO_PYTHON}", _OWN_MESSAGE)
+        if each.last in _MESSAGE_NAMES:
             yield _Problem(
-                source.comments.line(*here), f"{kind} {outer}.{name}: `{name}` is a Python keyword"
+                line(*each.path), f"{each}: every message has a `{each.last}` of its own"
             )
-    for i, nested in enumerate(message.nested_type):
-        here = (*path, NESTED_MESSAGE, i)
-        yield from _nested_keywords(source, nested, f"{outer}.{nested.name}", here)
+    for scope in scopes(stub):
+        # The values of an enum stand in it, and beside it.
+        inside = members.get(scope.name, members.get(scope.name.rpartition(".")[0], []))
+        for each in inside:
+            for name in _names(each):
+                if name in scope.has & scope.needs:
+                    yield _Problem(
+                        line(*each.path),
+                        f"{each}: `{name}` would hide {top.get(name, 'an import')} from the "
+                        "annotations beside it",
+                        "rename one of the two" if name in top else "rename it",
+                    )
+    for inside in members.values():
+        taken: dict[str, Element] = {each.last: each for each in inside}
+        for each in inside:
+            for name in _names(each):
+                first = taken.setdefault(name, each)
+                if first is not each:
+                    yield _Problem(
+                        line(*each.path),
+                        f"{each}: its constant `{name}` would also be "
+                        f"{first if first.last == name else f'that of {first}'}",
+                        "rename one of the two",
+                    )
 
 
-def _fields_of_rules(
-    source: Source, message: DescriptorProto, outer: str, path: tuple[int, ...]
-) -> Iterator[_Problem]:
-    """Fields that hold a message of buf.validate."""
-    for i, field in enumerate(message.field):
-        if field.type_name.startswith(_RULES):
-            line = source.comments.line(*path, FIELD, i)
-            yield _Problem(line, f"field {outer}.{field.name}: {_NO_PYTHON}", _OWN_MESSAGE)
-    for i, nested in enumerate(message.nested_type):
-        here = (*path, NESTED_MESSAGE, i)
-        yield from _fields_of_rules(source, nested, f"{outer}.{nested.name}", here)
+def _names(element: Element) -> Iterator[str]:
+    """The names that it has in its message's class."""
+    yield element.last
+    if element.kind == "field":
+        yield f"{element.last.upper()}_FIELD_NUMBER"
 
 
 def _taken_names(source: Source, sources: Sources) -> Iterator[_Problem]:

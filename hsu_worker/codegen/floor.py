@@ -35,6 +35,8 @@ class Declaration:
     """The pyproject.toml to write, when that can be done safely."""
     text: str = ""
     """Its new text."""
+    change: str = ""
+    """What it then declares, for people."""
 
 
 def declaration(floor: str, out: Path) -> Declaration:
@@ -44,7 +46,7 @@ def declaration(floor: str, out: Path) -> Declaration:
     needs = f"the generated code needs protobuf>={floor}"
     file = _pyproject(out)
     if file is None:
-        return Declaration(needs)
+        return Declaration(f"{needs}; declare it where your project says what it needs")
     try:
         text = file.read_bytes().decode()
         data = tomllib.loads(text)
@@ -65,7 +67,7 @@ def declaration(floor: str, out: Path) -> Declaration:
         return Declaration(f"{needs}, and {file} doesn't declare it")
     if "" in new or not (edited := with_items(text, ("project", "dependencies"), old, new)):
         return Declaration(problem)
-    return Declaration(problem, file, edited)
+    return Declaration(problem, file, edited, f"it declares {new[-1]!r} now")
 
 
 def _pyproject(out: Path) -> Path | None:

@@ -49,17 +49,19 @@ def generate(
             names = sorted([*names, *imported])
             compiled = _compile(names, path, protoc, Path(temporary) / "all")
         sources = Sources(compiled.files, names, path)
-        refuse_clashes(sources)
+        made = {source.name: compiled.folder / source.stem for source in sources.owned}
+        stubs = {
+            source.name: rewrite_types(_read(f"{made[source.name]}_pb2.pyi"), source, sources)
+            for source in sources.owned
+        }
+        refuse_clashes(sources, stubs)
         files: dict[Path, str] = {}
         messages: list[str] = []
         for source in sources.owned:
-            made = compiled.folder / source.stem
-            messages.append(_read(f"{made}_pb2.py"))
+            messages.append(_read(f"{made[source.name]}_pb2.py"))
             files[out / f"{source.stem}.py"] = render(source, sources)
             files[out / f"{source.stem}_pb2.py"] = rewrite_messages(messages[-1], source, sources)
-            files[out / f"{source.stem}_pb2.pyi"] = rewrite_types(
-                _read(f"{made}_pb2.pyi"), source, sources
-            )
+            files[out / f"{source.stem}_pb2.pyi"] = stubs[source.name]
     packages = {folder for file in files for folder in _up_to(out, file)}
     return Output(
         files,

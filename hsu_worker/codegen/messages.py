@@ -2,18 +2,8 @@
 
 import keyword
 import re
-from collections.abc import Iterator
 
-from google.protobuf.descriptor_pb2 import DescriptorProto, EnumDescriptorProto
-
-from hsu_worker.codegen.comments import (
-    ENUM,
-    FIELD,
-    MESSAGE,
-    NESTED_ENUM,
-    NESTED_MESSAGE,
-    VALUE,
-)
+from hsu_worker.codegen.comments import elements
 from hsu_worker.codegen.sources import Source, Sources
 from hsu_worker.codegen.text import docstring, header
 
@@ -25,7 +15,7 @@ _MODULE_NAME = re.compile(r"^(_builder\.BuildTopDescriptorsAndMessages\(DESCRIPT
 
 #: A builtin where a type stands, not where a field's name does.
 _BUILTIN = re.compile(r"(?<![\w.\"])(bool|bytes|float|int|str)(?=[\],)]|$| =)")
-_NO_ARGUMENTS = re.compile(r"\b_Mapping(?!\[)(?=[\],)])")
+_NO_ARGUMENTS = re.compile(r"(?<![\w.])_Mapping(?=[\],)])")
 _DATETIME = re.compile(r"(?<![\w.])datetime\.(datetime|timedelta)\b")
 _UNWRITABLE = re.compile(rf"^ *({'|'.join(keyword.kwlist)}): ")
 
@@ -53,7 +43,7 @@ def rewrite_messages(text: str, source: Source, sources: Sources) -> str:
 
 def rewrite_types(text: str, source: Source, sources: Sources) -> str:
     """A `_pb2.pyi` for a package, with the comments of the `.proto` as docstrings."""
-    comments = dict(_comments(source))
+    comments = {each.name: source.comments.text(*each.path) for each in elements(source.file)}
     lines: list[str] = []
     classes: list[str] = []
     for line in text.splitlines():
@@ -86,7 +76,7 @@ def _qualify(line: str) -> str:
     line = _BUILTIN.sub(r"_builtins.\1", line)
     line = _DATETIME.sub(r"_datetime.\1", line)
     line = _NO_ARGUMENTS.sub("_Mapping[_builtins.str, _typing.Any]", line)
-    return line.replace("**kwargs)", "**kwargs: _typing.Any)")
+    return line.replace("**kwargs)", "**_keywords: _typing.Any)")
 
 
 def _rewrite_import(line: str, source: Source, sources: Sources) -> str:
@@ -99,32 +89,3 @@ def _rewrite_import(line: str, source: Source, sources: Sources) -> str:
         if other:
             return f"from {source.messages_of(other)} import {found['names']}"
     return line
-
-
-def _comments(source: Source) -> Iterator[tuple[str, str]]:
-    """The comments by what they stand at: `Outer`, `Outer.field`, `COLOR_RED`."""
-    text = source.comments.text
-
-    def of_enum(
-        enum: EnumDescriptorProto, outer: str, path: tuple[int, ...]
-    ) -> Iterator[tuple[str, str]]:
-        yield f"{outer}{enum.name}", text(*path)
-        for i, value in enumerate(enum.value):
-            yield f"{outer}{value.name}", text(*path, VALUE, i)
-
-    def of_message(
-        message: DescriptorProto, outer: str, path: tuple[int, ...]
-    ) -> Iterator[tuple[str, str]]:
-        name = f"{outer}{message.name}"
-        yield name, text(*path)
-        for i, field in enumerate(message.field):
-            yield f"{name}.{field.name}", text(*path, FIELD, i)
-        for i, enum in enumerate(message.enum_type):
-            yield from of_enum(enum, f"{name}.", (*path, NESTED_ENUM, i))
-        for i, nested in enumerate(message.nested_type):
-            yield from of_message(nested, f"{name}.", (*path, NESTED_MESSAGE, i))
-
-    for i, enum in enumerate(source.file.enum_type):
-        yield from of_enum(enum, "", (ENUM, i))
-    for i, message in enumerate(source.file.message_type):
-        yield from of_message(message, "", (MESSAGE, i))

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
+from google.protobuf.message import DecodeError
 
 from hsu_worker.authoring.rules import UPDATE
 from hsu_worker.codegen.sources import ProtoPath, shipped_folder
@@ -66,11 +67,13 @@ def compile_protos(
         raise CodegenError(
             _explained(said, path) or f"{shlex.join(program)} says nothing, and fails"
         )
-    return Compiled(
-        FileDescriptorSet.FromString(descriptors.read_bytes()),
-        into,
-        tuple(line for line in said.splitlines() if ".proto:" in line),
-    )
+    try:
+        files = FileDescriptorSet.FromString(descriptors.read_bytes())
+    except (OSError, DecodeError):
+        raise CodegenError(
+            f"{shlex.join(program)} wrote no descriptors, as protoc does; {_CURE}"
+        ) from None
+    return Compiled(files, into, tuple(line for line in said.splitlines() if ".proto:" in line))
 
 
 def _run(arguments: list[str]) -> subprocess.CompletedProcess[str]:
@@ -114,7 +117,13 @@ def _explained(said: str, path: ProtoPath) -> str:
 
 def _program(command: str) -> list[str]:
     if command:
-        return shlex.split(command)
+        try:
+            program = shlex.split(command)
+        except ValueError as error:
+            raise CodegenError(f"--protoc {command!r}: {error}; write it as in a shell") from None
+        if not program:
+            raise CodegenError(f"--protoc {command!r} names no program; {_CURE}")
+        return program
     if importlib.util.find_spec("grpc_tools") is None:
         raise CodegenError(f"there is no protobuf compiler; {_CURE}")
     # -P: a folder of the user's that is called google must not come before the installed one.

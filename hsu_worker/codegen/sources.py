@@ -88,6 +88,8 @@ class ProtoPath:
             yield f"{proto}: comes with protobuf, as google.protobuf; leave the file out"
         elif name == buf_validate.FILE:
             yield f"{proto}: needs no Python; leave the file out (importing it works all the same)"
+        elif proto.exists() and not os.path.samefile(first := self.locate(name), proto):
+            yield f"{proto}: is called {name} in imports, as {first} is; rename one of the two"
 
     def holds(self, name: str) -> bool:
         """The file belongs to the user, so its Python has to be generated with what imports it."""
@@ -104,7 +106,8 @@ class ProtoPath:
 
 
 def _common_folder(protos: Sequence[Path]) -> Path:
-    parents = [proto.parent for proto in protos]
+    # `a/../b.proto` lies beside `a`.
+    parents = [Path(os.path.normpath(proto)).parent for proto in protos]
     if len({parent.is_absolute() for parent in parents}) > 1:
         parents = [parent.absolute() for parent in parents]
     return Path(os.path.commonpath(parents))

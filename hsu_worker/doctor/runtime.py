@@ -8,17 +8,19 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from hsu_worker.doctor.finding import Finding, ok, problem, warning
+from hsu_worker.doctor.finding import Finding, Verdict, ok, problem, warning
 from hsu_worker.doctor.reach import unreachable
 from hsu_worker.errors import ConfigError, NoMaster
 from hsu_worker.master.config import Config
-from hsu_worker.master.discovery import find_master, running_masters
+from hsu_worker.master.discovery import find_master
 from hsu_worker.master.folder import (
     PREFIX,
     check_paths,
     is_own_folder,
     owner_of,
+    running_masters,
     runtime_folder,
+    runtime_folders,
 )
 
 _FOLDER: Final = "runtime-folder"
@@ -47,11 +49,12 @@ def _asked_for(folder: Path) -> tuple[Path, tuple[str, ...]]:
 
 def _wrong(parent: Path, units: tuple[str, ...]) -> Iterator[Finding]:
     named = os.environ.get("XDG_RUNTIME_DIR", "")
-    if named and not os.access(named, os.W_OK):
+    if named and runtime_folder() != Path(named):
         yield warning(
             _FOLDER,
-            f"XDG_RUNTIME_DIR names {named}, which you can't write to; {runtime_folder()} is used",
-            "correct it or unset it, everywhere alike: who sees another folder finds no master",
+            f"XDG_RUNTIME_DIR names {named}, which is no folder of yours; "
+            f"{runtime_folder()} is used",
+            "correct it or unset it",
         )
     there = next(each for each in (parent, *parent.parents) if each.exists())
     if there == parent and not is_own_folder(parent):
@@ -69,8 +72,11 @@ def _wrong(parent: Path, units: tuple[str, ...]) -> Iterator[Finding]:
 def masters(folder: Path) -> Iterator[Finding]:
     """Those that run, and what others left behind."""
     parent, _ = _asked_for(folder)
-    for where in dict.fromkeys((runtime_folder(), parent)):
-        yield from _in(where)
+    places = list(dict.fromkeys((*runtime_folders(), parent)))
+    found = [each for place in places for each in _in(place)]
+    if not any(each.verdict is Verdict.OK for each in found):
+        yield ok(_MASTERS, f"no master runs in {' or '.join(map(str, places))}")
+    yield from found
     if named := os.environ.get("HSU_MASTER"):
         yield from _named(named)
 
@@ -88,8 +94,6 @@ def _in(parent: Path) -> Iterator[Finding]:
     removed = [each for each in killed if not each.exists()]
     if removed:
         yield ok(_MASTERS, f"what killed masters had left in {parent} is removed: {len(removed)}")
-    if not running and not removed:
-        yield ok(_MASTERS, f"no master runs in {parent}")
     for each in sorted(filter(is_own_folder, parent.glob(f"{PREFIX}*"))):
         if each not in running and time.time() - each.stat().st_mtime > _OLD:
             yield warning(_MASTERS, f"{each} is left of a master that was killed", f"rm -r {each}")

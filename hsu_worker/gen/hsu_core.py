@@ -36,6 +36,8 @@ from .hsu_core_pb2 import (
     HandshakeRequest,
     HandshakeResponse,
     InterfaceInfo,
+    KeepPlaceRequest,
+    KeepPlaceResponse,
     LOG_LEVEL_CRITICAL,
     LOG_LEVEL_DEBUG,
     LOG_LEVEL_ERROR,
@@ -80,6 +82,8 @@ __all__ = [
     "HandshakeRequest",
     "HandshakeResponse",
     "InterfaceInfo",
+    "KeepPlaceRequest",
+    "KeepPlaceResponse",
     "LOG_LEVEL_CRITICAL",
     "LOG_LEVEL_DEBUG",
     "LOG_LEVEL_ERROR",
@@ -351,7 +355,15 @@ class RegistryHandlers(_Protocol):
     @_abstractmethod
     def register(self, request: RegisterRequest, /) -> _ReplyStream[RegisterResponse]:
         """The worker says where it listens. The master dials back, makes a handshake, and only then
-        answers with the stream's first message. The registration lasts as long as the stream.
+        answers with the stream's first message. The registration lasts as long as the stream. When the
+        master ends the one of a stand-in, FAILED_PRECONDITION says that the place is wanted for somebody
+        else; after any other status the worker may register again.
+        """
+
+    @_abstractmethod
+    def keep_place(self, request: KeepPlaceRequest, /) -> _Reply[KeepPlaceResponse]:
+        """Asks that the place of a stand-in be kept for a while when it leaves, because it comes back: calls
+        wait for it. NOT_FOUND when this instance stands in for nothing.
         """
 
 
@@ -372,9 +384,24 @@ class RegistryClient(_Client):
         self, request: RegisterRequest, /, *, timeout: float | None = None, metadata: _Metadata = ()
     ) -> _AsyncGenerator[RegisterResponse, None]:
         """The worker says where it listens. The master dials back, makes a handshake, and only then
-        answers with the stream's first message. The registration lasts as long as the stream.
+        answers with the stream's first message. The registration lasts as long as the stream. When the
+        master ends the one of a stand-in, FAILED_PRECONDITION says that the place is wanted for somebody
+        else; after any other status the worker may register again.
         """
         return self._unary_stream(Registry.methods["register"], request, timeout, metadata)
+
+    def keep_place(
+        self,
+        request: KeepPlaceRequest,
+        /,
+        *,
+        timeout: float | None = None,
+        metadata: _Metadata = (),
+    ) -> _Coroutine[_Any, _Any, KeepPlaceResponse]:
+        """Asks that the place of a stand-in be kept for a while when it leaves, because it comes back: calls
+        wait for it. NOT_FOUND when this instance stands in for nothing.
+        """
+        return self._unary_unary(Registry.methods["keep_place"], request, timeout, metadata)
 
 
 class BlockingRegistryClient(_BlockingClient):
@@ -389,9 +416,24 @@ class BlockingRegistryClient(_BlockingClient):
         self, request: RegisterRequest, /, *, timeout: float | None = None, metadata: _Metadata = ()
     ) -> _Iterator[RegisterResponse]:
         """The worker says where it listens. The master dials back, makes a handshake, and only then
-        answers with the stream's first message. The registration lasts as long as the stream.
+        answers with the stream's first message. The registration lasts as long as the stream. When the
+        master ends the one of a stand-in, FAILED_PRECONDITION says that the place is wanted for somebody
+        else; after any other status the worker may register again.
         """
         return self._iterate(self._client.register(request, timeout=timeout, metadata=metadata))
+
+    def keep_place(
+        self,
+        request: KeepPlaceRequest,
+        /,
+        *,
+        timeout: float | None = None,
+        metadata: _Metadata = (),
+    ) -> KeepPlaceResponse:
+        """Asks that the place of a stand-in be kept for a while when it leaves, because it comes back: calls
+        wait for it. NOT_FOUND when this instance stands in for nothing.
+        """
+        return self._wait(self._client.keep_place(request, timeout=timeout, metadata=metadata))
 
 
 Registry: _Final = _Interface[_ImplementsRegistry, RegistryClient, BlockingRegistryClient](

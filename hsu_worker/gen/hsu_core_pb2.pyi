@@ -385,11 +385,12 @@ class ShutdownResponse(_message.Message):
 
 class RegisterRequest(_message.Message):
     """Where a worker that somebody else started can be called."""
-    __slots__ = ("unit", "address", "instance", "token")
+    __slots__ = ("unit", "address", "instance", "token", "stand_in")
     UNIT_FIELD_NUMBER: _ClassVar[_builtins.int]
     ADDRESS_FIELD_NUMBER: _ClassVar[_builtins.int]
     INSTANCE_FIELD_NUMBER: _ClassVar[_builtins.int]
     TOKEN_FIELD_NUMBER: _ClassVar[_builtins.int]
+    STAND_IN_FIELD_NUMBER: _ClassVar[_builtins.int]
     unit: _builtins.str
     """The unit that the worker wants to stand for."""
     address: _builtins.str
@@ -398,7 +399,12 @@ class RegisterRequest(_message.Message):
     """The worker's instance id; the handshake must return the same."""
     token: _builtins.str
     """What the master has to present as `authorization: Bearer ...`; empty when nothing is asked."""
-    def __init__(self, unit: _Optional[_builtins.str] = ..., address: _Optional[_builtins.str] = ..., instance: _Optional[_builtins.str] = ..., token: _Optional[_builtins.str] = ...) -> None: ...
+    stand_in: _builtins.bool
+    """Stand in for a unit whose workers the master launches itself: calls go to this worker, and when the
+    registration ends, the unit is again what it was. It is never pinged, and never stopped for being
+    idle.
+    """
+    def __init__(self, unit: _Optional[_builtins.str] = ..., address: _Optional[_builtins.str] = ..., instance: _Optional[_builtins.str] = ..., token: _Optional[_builtins.str] = ..., stand_in: _builtins.bool = ...) -> None: ...
 
 class RegisterResponse(_message.Message):
     """The first message says whether the worker is accepted; the stream then stays open."""
@@ -410,3 +416,22 @@ class RegisterResponse(_message.Message):
     reason: _builtins.str
     """Why not. The stream ends after it."""
     def __init__(self, accepted: _builtins.bool = ..., reason: _Optional[_builtins.str] = ...) -> None: ...
+
+class KeepPlaceRequest(_message.Message):
+    """Which place to keep, and for how long."""
+    __slots__ = ("unit", "instance", "within")
+    UNIT_FIELD_NUMBER: _ClassVar[_builtins.int]
+    INSTANCE_FIELD_NUMBER: _ClassVar[_builtins.int]
+    WITHIN_FIELD_NUMBER: _ClassVar[_builtins.int]
+    unit: _builtins.str
+    """The unit that the worker stands in for."""
+    instance: _builtins.str
+    """The worker's instance id."""
+    within: _duration_pb2.Duration
+    """From its end on. A master may keep it for less."""
+    def __init__(self, unit: _Optional[_builtins.str] = ..., instance: _Optional[_builtins.str] = ..., within: _Optional[_Union[_datetime.timedelta, _duration_pb2.Duration, _Mapping[_builtins.str, _typing.Any]]] = ...) -> None: ...
+
+class KeepPlaceResponse(_message.Message):
+    """It will be kept."""
+    __slots__ = ()
+    def __init__(self) -> None: ...

@@ -115,7 +115,7 @@ class ListResponse(_message.Message):
 
 class UnitStatus(_message.Message):
     """How a unit stands."""
-    __slots__ = ("unit", "phase", "generation", "leases", "waiters", "detail", "implements", "failure", "retry_in")
+    __slots__ = ("unit", "phase", "generation", "leases", "waiters", "detail", "implements", "failure", "retry_in", "pid")
     UNIT_FIELD_NUMBER: _ClassVar[_builtins.int]
     PHASE_FIELD_NUMBER: _ClassVar[_builtins.int]
     GENERATION_FIELD_NUMBER: _ClassVar[_builtins.int]
@@ -125,6 +125,7 @@ class UnitStatus(_message.Message):
     IMPLEMENTS_FIELD_NUMBER: _ClassVar[_builtins.int]
     FAILURE_FIELD_NUMBER: _ClassVar[_builtins.int]
     RETRY_IN_FIELD_NUMBER: _ClassVar[_builtins.int]
+    PID_FIELD_NUMBER: _ClassVar[_builtins.int]
     unit: _builtins.str
     """Its name."""
     phase: Phase
@@ -143,7 +144,9 @@ class UnitStatus(_message.Message):
     """Why it last failed; empty when it has not since it last served for a while."""
     retry_in: _duration_pb2.Duration
     """When it may be tried again, in BACKOFF and FAULTED; unset: at once, or not by itself."""
-    def __init__(self, unit: _Optional[_builtins.str] = ..., phase: _Optional[_Union[Phase, _builtins.str]] = ..., generation: _Optional[_builtins.int] = ..., leases: _Optional[_builtins.int] = ..., waiters: _Optional[_builtins.int] = ..., detail: _Optional[_builtins.str] = ..., implements: _Optional[_Iterable[_builtins.str]] = ..., failure: _Optional[_builtins.str] = ..., retry_in: _Optional[_Union[_datetime.timedelta, _duration_pb2.Duration, _Mapping[_builtins.str, _typing.Any]]] = ...) -> None: ...
+    pid: _builtins.int
+    """The process that the master started for it; 0: there is none."""
+    def __init__(self, unit: _Optional[_builtins.str] = ..., phase: _Optional[_Union[Phase, _builtins.str]] = ..., generation: _Optional[_builtins.int] = ..., leases: _Optional[_builtins.int] = ..., waiters: _Optional[_builtins.int] = ..., detail: _Optional[_builtins.str] = ..., implements: _Optional[_Iterable[_builtins.str]] = ..., failure: _Optional[_builtins.str] = ..., retry_in: _Optional[_Union[_datetime.timedelta, _duration_pb2.Duration, _Mapping[_builtins.str, _typing.Any]]] = ..., pid: _Optional[_builtins.int] = ...) -> None: ...
 
 class WatchRequest(_message.Message):
     """Which units to watch."""

@@ -15,6 +15,9 @@ from hsu_worker.master.tables import UnitConfig
 from hsu_worker.wire.address import Address
 from hsu_worker.wire.connection import Connection
 
+#: What grpc says when there is no server at all.
+_NOBODY = ("Connection refused", "No such file or directory")
+
 #: How one does.
 _REGISTER = "start one with `hsu-worker serve MODULE:APP --register ADDRESS --unit NAME`"
 
@@ -71,11 +74,12 @@ class Attached(Worker):
                 found.address,
                 token=found.token,
                 message_bytes=-1,
-                keepalive=not found.address.is_unix,
+                keepalive=not found.address.is_local,
             )
             self.connection = connection
             await self._meet(connection, found)
             assert self.handshake is not None
+            self.detail = f"pid {self.handshake.pid}, at {found.address}"
             instance = self.handshake.instance
             self._follower = asyncio.create_task(self.follow_log(connection, instance))
             if self.handshake.state != State.STATE_RUNNING:
@@ -92,9 +96,11 @@ class Attached(Worker):
         except Unavailable as error:
             if error.dispatched is not Dispatch.NO:
                 raise
-            raise self.failed(
-                f"nobody listens at {found.address}; start the worker there, or correct `address`"
-            ) from error
+            what = f"nobody listens at {found.address}"
+            if not any(nobody in error.message for nobody in _NOBODY):
+                reason = error.message.rpartition("last error: ")[2]
+                what = f"no worker answers at {found.address}: {reason}"
+            raise self.failed(f"{what}; start the worker there, or correct `address`") from error
         except Unauthenticated as error:
             raise self.failed(
                 f"the worker at {found.address} asks for another token; write it into a file of "

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from hsu_worker.interface import Interface
+from hsu_worker.interface import Interface, check_interface
 from hsu_worker.master.config import Config
 from hsu_worker.master.event import Event
 from hsu_worker.master.logs import LogLine
@@ -55,6 +55,7 @@ class BlockingMaster:
         return cls(Config.from_file(path), on_event=on_event, interceptors=interceptors)
 
     def __enter__(self) -> Self:
+        self._master.check_left()
         with ExitStack() as stack:
             stack.enter_context(self._portal)
             self._portal.wait(self._master.__aenter__())
@@ -74,6 +75,7 @@ class BlockingMaster:
         self, interface: Interface[Any, Any, BlockingClientT], *, unit: str = ""
     ) -> BlockingClientT:
         """A typed blocking client; otherwise as `Master.client`."""
+        check_interface(interface)
         return interface.blocking_client(self._master.client(interface, unit=unit), self._portal)
 
     def start(self, unit: str) -> int:

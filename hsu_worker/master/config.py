@@ -41,11 +41,12 @@ class Config:
         """
         file = Path(path)
         try:
-            text = file.read_text("utf-8")
+            # An editor may have put a mark before the first character.
+            text = file.read_text("utf-8-sig")
         except OSError as error:
-            raise ConfigError(f"{file}: {error.strerror}") from None
+            raise ConfigError(f"{file.absolute()}: {error.strerror}") from None
         except UnicodeDecodeError:
-            raise ConfigError(f"{file}: not UTF-8") from None
+            raise ConfigError(f"{file.absolute()}: not UTF-8") from None
         config = cls.from_text(text, folder=file.absolute().parent, name=str(file))
         return replace(config, file=file.absolute())
 

@@ -1,5 +1,6 @@
 """Reads the text of an `hsu.toml`, and collects every mistake in it."""
 
+import os
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -53,6 +54,7 @@ class Reader:
             name: tuple(unit["implements"]) if unit and "implements" in unit else None
             for name, unit in units.items()
         }
+        self._shared_logs(units)
         routes = self._routes(document, implemented)
         master = self._table(("master",), document.get("master", {}))
         found = self._keys(("master",), master, MasterConfig)
@@ -116,6 +118,11 @@ class Reader:
             self._mistake(where, f"{_listed(map(repr, kinds))} exclude each other; keep one")
         else:
             self._misfits(where, value, kinds[0])
+            if values.get("preimport") and values.get("launcher") == "spawn":
+                self._mistake(
+                    (*where, "preimport"),
+                    'does nothing with launcher = "spawn"; remove one of them',
+                )
         return values
 
     def _misfits(self, where: tuple[str, ...], table: Iterable[str], kind: str) -> None:
@@ -128,6 +135,17 @@ class Reader:
                     (*where, name),
                     f"does nothing in a unit with {kind!r}, only in one with {instead}; remove it",
                 )
+
+    def _shared_logs(self, units: Mapping[str, Mapping[str, Any]]) -> None:
+        writers: dict[str, str] = {}
+        for unit, values in units.items():
+            if "log_file" in values:
+                first = writers.setdefault(os.path.realpath(values["log_file"]), unit)
+                if first != unit:
+                    self._mistake(
+                        ("units", unit, "log_file"),
+                        f"unit {first!r} writes into it, too; each needs a file of its own",
+                    )
 
     def _routes(
         self, document: Mapping[str, Any], implemented: Mapping[str, tuple[str, ...] | None]

@@ -1,23 +1,13 @@
 """Finds a master that runs: the one that is named, the one in the environment, or the only one."""
 
 import os
-import shutil
-import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from hsu_worker.errors import AddressError, ConfigError, NoMaster
-from hsu_worker.master.folder import (
-    PREFIX,
-    SOCKET,
-    TOKEN,
-    Owner,
-    is_own_folder,
-    owner_of,
-    runtime_folder,
-)
+from hsu_worker.master.folder import SOCKET, TOKEN, Owner, running_masters, runtime_folders
 from hsu_worker.master.secret_file import read_token
 from hsu_worker.wire.address import Address
 from hsu_worker.wire.launch import own_master
@@ -25,8 +15,6 @@ from hsu_worker.wire.metadata import is_token
 
 #: Where the token of a launched worker comes from.
 LAUNCH: Final = "this process's launch"
-#: Seconds that the system may take to connect to a socket of this machine.
-_PROBE: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +55,7 @@ def find_master(
         return Place(address=own[0], token=own[1], source=LAUNCH)
     where = where or environ.get("HSU_MASTER")
     if not where:
-        return _in_folder(_only(runtime_folder(), "no master of this user runs"), token_file)
+        return _in_folder(_only("no master of this user runs", *runtime_folders()), token_file)
     if where.startswith(("unix:", "tcp:")):
         return _at(where, token_file, environ)
     folder = Path(where)
@@ -77,7 +65,7 @@ def find_master(
         raise NoMaster(
             f"{where}: neither an address, such as tcp:127.0.0.1:7000, nor a master's folder"
         )
-    return _in_folder(_only(folder, f"no master runs in {folder}"), token_file)
+    return _in_folder(_only("no master runs", folder), token_file)
 
 
 def server_at(where: str, *, token_file: Path | None = None) -> Place:
@@ -105,46 +93,12 @@ def server_at(where: str, *, token_file: Path | None = None) -> Place:
     return _place(address, read_token(token_file), str(token_file))
 
 
-def running_masters(parent: Path) -> dict[Path, Owner | None]:
-    """The folders of the masters of this user that run, below a folder.
-
-    What killed masters left behind is removed.
-    """
-    running: dict[Path, Owner | None] = {}
-    for folder in filter(is_own_folder, sorted(parent.glob(f"{PREFIX}*"))):
-        owner = owner_of(folder)
-        match _listened_at(folder / SOCKET):
-            case True:
-                running[folder] = owner
-            case False if owner is not None and not owner.lives:
-                shutil.rmtree(folder, ignore_errors=True)
-            case _:
-                pass
-    return running
-
-
-def _listened_at(path: Path) -> bool | None:
-    """Whether somebody listens at a socket; None when there is none."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.settimeout(_PROBE)
-        try:
-            probe.connect(str(path))
-        except ConnectionRefusedError:
-            return False
-        except FileNotFoundError:
-            return None
-        except OSError:
-            # Too busy to take one more.
-            return True
-    return True
-
-
-def _only(parent: Path, none: str) -> Path:
-    running = running_masters(parent)
+def _only(none: str, *parents: Path) -> Path:
+    running = running_masters(*parents)
     if not running:
         raise NoMaster(
-            f"{none}; start one with `hsu-worker master run hsu.toml`, "
-            "or name one with --master or HSU_MASTER"
+            f"{none} in {' or '.join(map(str, parents))}; "
+            "start one with `hsu-worker master run hsu.toml`, or name one with --master or HSU_MASTER"
         )
     if len(running) > 1:
         lines = (f"--master {folder}  {_described(owner)}" for folder, owner in running.items())

@@ -54,8 +54,8 @@ class Event:
     generation: int
     kind: Kind
     trigger: str = ""
-    """What caused it: call, preload, asked, idle, exit, start, liveness, restart, swap, breaker, or
-    master when the master leaves.
+    """What caused it: call, preload, asked, idle, exit, start, liveness, restart, swap, stand-in,
+    breaker, or master when the master leaves.
     """
     detail: str = ""
     """Why, or with what, in a few words: the evidence."""

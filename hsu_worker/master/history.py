@@ -4,6 +4,7 @@ import logging
 from collections import deque
 from collections.abc import Callable
 
+from hsu_worker.master import policy
 from hsu_worker.master.event import ALARMING, Crash, Event, Kind
 
 log = logging.getLogger(__name__)
@@ -51,6 +52,19 @@ class History:
         text = f"{kind}: {detail}" if detail else kind
         log.log(level, "unit %s (generation %d): %s", self._unit, generation, text)
         self._tell(event)
+
+    def stop_begins(self, stop: policy.Stop) -> Kind:
+        """Tell why something is ended, unless its end tells it; returns what is told of the end."""
+        match stop.trigger:
+            case "exit":
+                return "exited"
+            case "start":
+                return "failed"
+            case "liveness":
+                self.add(stop.generation, "unresponsive", "liveness", stop.why)
+            case trigger:
+                self.add(stop.generation, "stopping", trigger, stop.why)
+        return "stopped"
 
     def progress(self, generation: int, fraction: float, text: str) -> None:
         """Tell how far a start is; nobody asks for it later."""

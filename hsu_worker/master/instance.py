@@ -9,13 +9,16 @@ import random
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from hsu_worker.errors import Code, RpcError, StartError
+from hsu_worker.errors import Code, HandshakeError, RpcError, StartError
 from hsu_worker.gen.hsu_core import CoreClient, PingRequest, State
+from hsu_worker.interface import AnyInterface
 from hsu_worker.master import policy
 from hsu_worker.master.duration import NEVER
 from hsu_worker.master.event import Crash
+from hsu_worker.master.handshake import check_compatible
 from hsu_worker.master.launcher import Ending, Worker, cancel
 from hsu_worker.master.liveness import Liveness, Look, Verdict
+from hsu_worker.wire.connection import Connection
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +48,8 @@ class Instance:
         """The calls that it had when it was lost."""
         self.consequences: list[policy.Tell] = []
         """What follows from its end, to be told after it."""
+        self.sent_away: policy.Stop | None = None
+        """Why it is being ended, as soon as it is."""
         self.gone = asyncio.Event()
         """Set when nothing is left of it."""
         self._feed = feed
@@ -52,6 +57,8 @@ class Instance:
         self.began = self._loop.time()
         self._starting: asyncio.Task[None] | None = None
         self._watching: set[asyncio.Task[None]] = set()
+        self._checked: set[AnyInterface] = set()
+        """What its clients may call."""
         self._missed = False
         """It has not answered the last Ping, and used no CPU."""
         self._leaving = False
@@ -61,6 +68,26 @@ class Instance:
     def start(self) -> None:
         """Start the worker; reports `Started` or `StartFailed`, then what befalls it."""
         self._starting = asyncio.create_task(self._start())
+
+    def connection(self, interface: AnyInterface | None) -> Connection:
+        """The connection of a worker that is ready.
+
+        Raises:
+            StartError: Its interface is not the one that the client knows.
+        """
+        worker = self.worker
+        assert worker.connection is not None
+        assert worker.handshake is not None
+        if interface is not None and interface not in self._checked:
+            unit = worker.unit
+            try:
+                check_compatible(
+                    unit.name, interface, worker.handshake.interfaces, strict=unit.strict
+                )
+            except HandshakeError as error:
+                raise StartError(str(error)) from error
+            self._checked.add(interface)
+        return worker.connection
 
     async def _start(self) -> None:
         unit = self.worker.unit.name

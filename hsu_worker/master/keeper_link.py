@@ -14,12 +14,12 @@ from contextlib import suppress
 from typing import Any, Final
 
 from hsu_worker.errors import LaunchError
-from hsu_worker.master import keeper as script
+from hsu_worker.master import keeper
 
 _log = logging.getLogger(__name__)
 
 #: Seconds in which a keeper has to leave once its socket is closed.
-LEAVE_BOUND: Final = script.GRACE + script.GIVE_UP + 2.0
+LEAVE_BOUND: Final = keeper.GRACE + keeper.GIVE_UP + 2.0
 
 #: What passes by itself, and seconds until the next try.
 BUSY: Final = (errno.ETOOMANYREFS, errno.ENOBUFS, errno.ENOMEM)
@@ -53,7 +53,7 @@ class KeeperLink:
         self._input = bytearray()
         self._output: deque[tuple[bytes, list[int]]] = deque()
         self._open = True
-        outer = os.environ.get(script.MARK)
+        outer = os.environ.get(keeper.MARK)
         try:
             self._socket, far = socket.socketpair()
         except OSError as error:
@@ -61,9 +61,10 @@ class KeeperLink:
         with far:
             try:
                 self._popen = subprocess.Popen(
-                    [sys.executable, "-I", "-S", script.__file__, str(os.getpid())],
+                    [sys.executable, "-I", "-S", keeper.PROGRAM, str(os.getpid())],
                     # It may run below another keeper, which has to find its own mark as well.
-                    env={**os.environ, script.MARK: f"{outer}/{mark}" if outer else mark},
+                    env={**os.environ, keeper.MARK: f"{outer}/{mark}" if outer else mark},
+                    cwd="/",
                     stdin=far.fileno(),
                     stdout=subprocess.DEVNULL,
                     start_new_session=True,
@@ -98,7 +99,7 @@ class KeeperLink:
             raise LaunchError(
                 "the master has no free file descriptors: raise the limit (`ulimit -n`)"
             ) from error
-        self._output.append((script.HEADER.pack(len(body)) + body, copies))
+        self._output.append((keeper.HEADER.pack(len(body)) + body, copies))
         if len(self._output) == 1:
             self._flush()
 
@@ -149,12 +150,12 @@ class KeeperLink:
             self._ended(self)
             return
         self._input += data
-        while len(self._input) >= script.HEADER.size:
-            (length,) = script.HEADER.unpack_from(self._input)
-            end = script.HEADER.size + length
+        while len(self._input) >= keeper.HEADER.size:
+            (length,) = keeper.HEADER.unpack_from(self._input)
+            end = keeper.HEADER.size + length
             if len(self._input) < end:
                 return
-            event = json.loads(self._input[script.HEADER.size : end])
+            event = json.loads(self._input[keeper.HEADER.size : end])
             del self._input[:end]
             self._received(event)
 

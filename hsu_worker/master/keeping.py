@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from hsu_worker.errors import LaunchError
-from hsu_worker.master import keeper as script
+from hsu_worker.master.keeper.processes import LINUX
 from hsu_worker.master.keeper_link import KeeperLink
 from hsu_worker.master.process import Exit, Process
 
@@ -69,7 +69,7 @@ class Keeper:
 
     async def _close(self) -> None:
         for _ in range(DEATHS):
-            if self._link is None and self._processes and script.LINUX:
+            if self._link is None and self._processes and LINUX:
                 # The one that should have stopped them was killed itself.
                 self._take_over()
             link, self._link = self._link, None
@@ -90,12 +90,14 @@ class Keeper:
         stdout: int,
         stderr: int,
         announce: int | None = None,
+        template: Mapping[str, object] | None = None,
     ) -> Process:
         """
         Start a command in a session of its own.
 
         The descriptors stay the caller's, who may close them when this returns. The command finds the number
-        of `announce` in the variable HSU_ANNOUNCE_FD. When this is cancelled, it ends with nothing left of the
+        of `announce` in the variable HSU_ANNOUNCE_FD. With a `template`, see `template_of`, a fork of that
+        becomes the command; if it can't, the command is started by itself, and `unforkable` says why. When this is cancelled, it ends with nothing left of the
         command.
 
         Raises:
@@ -109,10 +111,20 @@ class Keeper:
         link = self._link or self._connect()
         process = Process(next(self._numbers), argv, cwd, self._send)
         given = (stdin, stdout, stderr) if announce is None else (stdin, stdout, stderr, announce)
-        link.send(process.request(env, announce=announce is not None), given)
+        link.send(process.request(env, announce=announce is not None, template=template), given)
         self._processes[process.number] = process
         await process.started()
         return process
+
+    def warm(self, template: Mapping[str, object]) -> None:
+        """
+        Have a template ready before a command is to be forked from it.
+
+        Raises:
+            LaunchError: There is no keeper.
+        """
+        link = self._link or self._connect()
+        link.send({"op": "warm", "template": template})
 
     def _send(self, request: Mapping[str, object]) -> None:
         if self._link is not None:
@@ -148,7 +160,7 @@ class Keeper:
         if not count:
             _log.error("the keeper ended unexpectedly: the next start brings another one")
             return
-        if not script.LINUX:
+        if not LINUX:
             # Neither the start nor the environment of a process can be read: nothing can be proved.
             _log.error("the keeper ended unexpectedly: how its %d processes end is unknown", count)
             for process in self._processes.values():

@@ -55,7 +55,11 @@ class Worker(ABC):
         self.log = unit_log
         self.master_id = master_id
         self.detail = ""
-        """What there is to say about it, such as its pid."""
+        """What there is to say about it, such as how its process was made."""
+        self.pid: int | None = None
+        """Of the process that the master started; None: there is none."""
+        self.progress = ""
+        """How far its start is, as it said last."""
         self.connection: Connection | None = None
         self.handshake: HandshakeResponse | None = None
         self.verify: Callable[[HandshakeResponse], None] = _anything
@@ -112,6 +116,7 @@ class Worker(ABC):
             last = step
             moved()
             if step.state == State.STATE_STARTING and (step.fraction or step.text):
+                self.progress = f"{step.fraction:.0%} {step.text}".rstrip()
                 self.on_progress(step.fraction, step.text)
         if last is None or last.state != State.STATE_RUNNING:
             reason = last.reason if last is not None else "the worker said nothing"

@@ -1,19 +1,31 @@
 """Which launcher makes the worker of a unit."""
 
-from dataclasses import dataclass
+import asyncio
+import logging
+import os
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from hsu_worker.errors import HsuError
 from hsu_worker.master.attached import Attached, Whereabouts
+from hsu_worker.master.environment import child_environment
 from hsu_worker.master.keeping import Keeper
 from hsu_worker.master.launcher import Worker
 from hsu_worker.master.logs import UnitLog
 from hsu_worker.master.registry import Registrations
 from hsu_worker.master.secret_file import read_token
+from hsu_worker.master.slots import Slots
 from hsu_worker.master.spawned import Spawned
+from hsu_worker.master.standbys import Standbys
 from hsu_worker.master.tables import UnitConfig
+from hsu_worker.master.template import template_of
 from hsu_worker.master.tokens import Tokens
 from hsu_worker.wire.address import Address
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,24 +40,68 @@ class Launchers:
     tokens: Tokens
     gateway: Address
     """The master's own address."""
+    slots: Slots = field(default_factory=Slots, repr=False)
+    _unforkable: dict[str, str] = field(default_factory=dict, repr=False)
+    """Why units were spawned that should have been forked."""
+    _standbys: dict[str, Standbys] = field(default_factory=dict, repr=False)
+
+    def prepare(self, units: Iterable[UnitConfig]) -> None:
+        """Have ready what workers of these units are forked from, and what is to stand by."""
+        for unit in units:
+            with suppress(HsuError):
+                template = template_of(unit, child_environment(unit, os.environ))
+                if template is not None:
+                    self.keeper.warm(template)
+            if unit.prewarm:
+                self._standbys[unit.name] = Standbys(self._launched)
+                self._standbys[unit.name].refill(unit, after=0.0)
+
+    def refill(self, unit: UnitConfig) -> None:
+        """A worker of a unit has started: let others stand by."""
+        if unit.name in self._standbys:
+            self._standbys[unit.name].refill(unit)
+
+    def drain(self, unit: str) -> None:
+        """End what stands by for a unit, until the unit has started."""
+        if unit in self._standbys:
+            self._standbys[unit].drain()
+
+    async def close(self) -> None:
+        """End all that stands by, and wait until nothing is left of it."""
+        await asyncio.gather(*(each.close() for each in self._standbys.values()))
 
     def make(self, unit: UnitConfig, generation: int, unit_log: UnitLog) -> Worker:
         """The worker of a generation; it does nothing before its `start`."""
         if unit.app is not None or unit.command is not None:
-            return Spawned(
-                unit,
-                generation,
-                unit_log,
-                master_id=self.master_id,
-                keeper=self.keeper,
-                folder=self.folder,
-                tokens=self.tokens,
-                gateway=str(self.gateway),
-            )
+            known = self._standbys.get(unit.name)
+            worker = (known.take(unit) if known is not None else None) or self._launched(unit)
+            worker.become(generation, unit_log)
+            return worker
         find = partial(_known, unit)
         if unit.register:
             find = partial(self.registrations.find, unit.name)
         return Attached(unit, generation, unit_log, master_id=self.master_id, find=find)
+
+    def _launched(self, unit: UnitConfig) -> Spawned:
+        """One that is no generation yet, with a log of its own."""
+        forked = template_of(unit, {}) is not None and unit.name not in self._unforkable
+        return Spawned(
+            unit,
+            master_id=self.master_id,
+            keeper=self.keeper,
+            folder=self.folder,
+            tokens=self.tokens,
+            gateway=str(self.gateway),
+            # A fork costs so little that it needs no turn.
+            slots=None if forked else self.slots,
+            tell_unforkable=self._tell_unforkable,
+        )
+
+    def _tell_unforkable(self, unit: str, why: str) -> None:
+        # Once is enough: its next starts are no different.
+        if self._unforkable.get(unit) != why:
+            self._unforkable[unit] = why
+            log.warning("unit %r is spawned, not forked: %s", unit, why)
 
 
 async def _known(unit: UnitConfig) -> Whereabouts:

@@ -6,12 +6,13 @@ import json
 import logging
 import os
 import stat
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from hsu_worker.master.logs import LINE_COST, LogLine
+from hsu_worker.master.logs import LINE_COST, LogLine, UnitLog
+from hsu_worker.master.tables import UnitConfig
 
 log = logging.getLogger(__name__)
 
@@ -178,3 +179,15 @@ def _mark(first: int, following: int) -> bytes:
 def _line(record: dict[str, object]) -> bytes:
     # Half a surrogate, as in the names of odd files, becomes the escape that JSON has for it.
     return f"{_encode(record)}\n".encode("utf-8", "backslashreplace")
+
+
+def unit_log(stack: AsyncExitStack, unit: UnitConfig) -> UnitLog:
+    """The log of a unit, with its file if it has one; both end with the stack."""
+    if unit.log_file is None:
+        made = UnitLog()
+    else:
+        file = LogFile(unit.log_file, size=unit.log_size, keep=unit.log_keep)
+        stack.push_async_callback(file.close)
+        made = UnitLog(file.write)
+    stack.callback(made.close)
+    return made

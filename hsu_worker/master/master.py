@@ -5,7 +5,7 @@ import logging
 import os
 import secrets
 from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, aclosing
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -22,8 +22,8 @@ from hsu_worker.master.folder import SOCKET, check_paths, private_folder
 from hsu_worker.master.keeping import Keeper
 from hsu_worker.master.launcher import cancel
 from hsu_worker.master.launchers import Launchers
-from hsu_worker.master.log_file import LogFile
-from hsu_worker.master.logs import LogBatch, LogLine, UnitLog
+from hsu_worker.master.log_file import unit_log
+from hsu_worker.master.logs import LogBatch, LogLine
 from hsu_worker.master.nearest import offered
 from hsu_worker.master.registry import Registrations, RegistryService
 from hsu_worker.master.remote import RemoteMaster
@@ -32,15 +32,13 @@ from hsu_worker.master.tables import UnitConfig
 from hsu_worker.master.tokens import Tokens
 from hsu_worker.master.unit import Unit
 from hsu_worker.master.unit_status import UnitStatus, status_of
+from hsu_worker.master.watchers import Watchers
 from hsu_worker.wire.address import Address
 from hsu_worker.wire.interceptors import ClientInterceptor, check_interceptors, intercepted
 
 log = logging.getLogger(__name__)
 
 ClientT = TypeVar("ClientT")
-
-#: Events that a watcher may be behind; it loses older ones.
-WATCH_QUEUE = 1000
 
 
 class Master:
@@ -61,6 +59,11 @@ class Master:
         listen: Further addresses to listen at; the first is in the runtime directory.
 
         interceptors: Client interceptors of grpc.aio, for the calls of the clients made here.
+
+        insecure_remote: Listen where others in the network can read and make calls.
+
+    Raises:
+        AddressError: `listen` names such an address, and `insecure_remote` doesn't allow it.
     """
 
     def __init__(
@@ -70,17 +73,22 @@ class Master:
         on_event: Callable[[Event], None] | None = None,
         listen: Sequence[Address] = (),
         interceptors: Sequence[ClientInterceptor] = (),
+        insecure_remote: bool = False,
     ) -> None:
         check_interceptors(interceptors)
+        if not insecure_remote:
+            for address in listen:
+                address.check_local("pass insecure_remote=True")
         self.config = config
         self._interceptors = interceptors
         self._listen_at = listen
         self.id = secrets.token_hex(8)
-        self._on_event = on_event
         self._router = Router(config)
         self._units: dict[str, Unit] = {}
-        self._watchers: set[asyncio.Queue[Event]] = set()
+        self._launchers: Launchers | None = None
+        self._watchers = Watchers(on_event)
         self._stack = AsyncExitStack()
+        self._entered = False
         self._tokens = Tokens()
         self._endpoint: Endpoint | None = None
         #: Where it listens while it runs.
@@ -98,14 +106,23 @@ class Master:
         on_event: Callable[[Event], None] | None = None,
         listen: Sequence[Address] = (),
         interceptors: Sequence[ClientInterceptor] = (),
+        insecure_remote: bool = False,
     ) -> "Master":
         """Read an `hsu.toml`.
 
         Raises:
             ConfigError: It can't be used; the message lists every mistake.
+
+            AddressError: As `Master`.
         """
         config = Config.from_file(path)
-        return cls(config, on_event=on_event, listen=listen, interceptors=interceptors)
+        return cls(
+            config,
+            on_event=on_event,
+            listen=listen,
+            interceptors=interceptors,
+            insecure_remote=insecure_remote,
+        )
 
     @staticmethod
     def connect(
@@ -130,12 +147,15 @@ class Master:
         return RemoteMaster(where, token_file=token_file, interceptors=interceptors)
 
     async def __aenter__(self) -> Self:
+        self.check_left()
         async with AsyncExitStack() as stack:
+            self._entered = True
+            stack.callback(setattr, self, "_entered", False)
             folder = stack.enter_context(
                 private_folder(self.config.master.runtime_dir, config=self.config.file)
             )
             check_paths(folder, self.config.units)
-            launchers = Launchers(
+            launchers = self._launchers = Launchers(
                 master_id=self.id,
                 keeper=await stack.enter_async_context(Keeper()),
                 folder=folder,
@@ -143,8 +163,9 @@ class Master:
                 tokens=self._tokens,
                 gateway=Address(path=str(folder / SOCKET)),
             )
+            stack.push_async_callback(launchers.close)
             self._units = {
-                name: Unit(unit, launchers.make, self._tell, _log(stack, unit))
+                name: Unit(unit, launchers.make, self._tell, unit_log(stack, unit))
                 for name, unit in self.config.units.items()
             }
             self.token_file = write_token(folder, self._tokens.own)
@@ -154,9 +175,7 @@ class Master:
                 self._tokens,
                 message_bytes=self.config.master.message_bytes,
             )
-            registry = RegistryService(
-                self.config.units, launchers.registrations, master_id=self.id
-            )
+            registry = RegistryService(self._units, launchers.registrations, master_id=self.id)
             self.addresses = await stack.enter_async_context(
                 endpoint.listening(
                     ControlService(self), registry, (launchers.gateway, *self._listen_at)
@@ -165,6 +184,7 @@ class Master:
             self.address = self.addresses[0]
             stack.push_async_callback(self._close_units)
             self._stack = stack.pop_all()
+        launchers.prepare(self.config.units.values())
         for unit in self._units.values():
             if unit.config.preload:
                 unit.preload()
@@ -177,6 +197,18 @@ class Master:
         traceback: TracebackType | None,
     ) -> None:
         await self._stack.aclose()
+
+    def check_left(self) -> None:
+        """Refuse to be entered a second time before it is left.
+
+        Raises:
+            RuntimeError: The block of an `async with` is still running.
+        """
+        if self._entered:
+            raise RuntimeError(
+                "the master runs already: enter it once, and share it; its clients may be used by "
+                "many tasks at the same time"
+            )
 
     def client(self, interface: Interface[Any, ClientT, Any], *, unit: str = "") -> ClientT:
         """A typed client; its calls start the unit. Nothing is started before the first call.
@@ -227,7 +259,9 @@ class Master:
 
             hold: Refuse calls until it is started; without it the next call starts it again.
         """
-        await self._unit(unit).stop(hold=hold)
+        known = self._unit(unit)
+        self._renew(unit)
+        await known.stop(hold=hold)
 
     async def restart(self, unit: str) -> int:
         """Stop a unit and start it again; calls that come meanwhile wait.
@@ -238,7 +272,9 @@ class Master:
         Raises:
             StartError: It won't start; the message says why.
         """
-        return await self._unit(unit).restart()
+        known = self._unit(unit)
+        self._renew(unit)
+        return await known.restart()
 
     async def swap(
         self, unit: str, *, app: str | None = None, command: Sequence[str] | None = None
@@ -264,7 +300,9 @@ class Master:
             ConfigError: What is given can't be launched.
         """
         known = self._unit(unit)
-        return await known.swap(self._replacement(known.config, app, command))
+        replacement = self._replacement(known.config, app, command)
+        self._renew(unit)
+        return await known.swap(replacement)
 
     def status(self) -> Mapping[str, UnitStatus]:
         """How each unit stands, by name."""
@@ -279,15 +317,9 @@ class Master:
         """What happens to units from now on; to all of them when none is named."""
         for name in units:
             self._unit(name)
-        queue: asyncio.Queue[Event] = asyncio.Queue()
-        self._watchers.add(queue)
-        try:
-            while True:
-                event = await queue.get()
-                if not units or event.unit in units:
-                    yield event
-        finally:
-            self._watchers.discard(queue)
+        async with aclosing(self._watchers.watch(units)) as events:
+            async for event in events:
+                yield event
 
     def log(self, unit: str) -> list[LogLine]:
         """The last output and log records of a unit, oldest first, over all its generations."""
@@ -343,27 +375,14 @@ class Master:
                 except Exception:
                     log.exception("on_progress failed for %s", event)
 
+    def _renew(self, unit: str) -> None:
+        """What stands by for a unit was launched before somebody wanted another worker."""
+        if self._launchers is not None:
+            self._launchers.drain(unit)
+
     def _tell(self, event: Event) -> None:
         if self._endpoint is not None:
             self._endpoint.take(event)
-        for queue in self._watchers:
-            if queue.qsize() >= WATCH_QUEUE:
-                queue.get_nowait()
-            queue.put_nowait(event)
-        if self._on_event is not None:
-            try:
-                self._on_event(event)
-            except Exception:
-                # What a watcher does wrong must not stop what it watches.
-                log.exception("on_event failed for %s", event)
-
-
-def _log(stack: AsyncExitStack, unit: UnitConfig) -> UnitLog:
-    if unit.log_file is None:
-        unit_log = UnitLog()
-    else:
-        file = LogFile(unit.log_file, size=unit.log_size, keep=unit.log_keep)
-        stack.push_async_callback(file.close)
-        unit_log = UnitLog(file.write)
-    stack.callback(unit_log.close)
-    return unit_log
+        if self._launchers is not None and event.kind in ("ready", "swapped"):
+            self._launchers.refill(self._units[event.unit].launch)
+        self._watchers.tell(event)

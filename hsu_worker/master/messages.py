@@ -33,6 +33,7 @@ def status_message(status: UnitStatus) -> wire.UnitStatus:
         retry_in=None
         if status.retry_in is None or math.isinf(status.retry_in)
         else _duration(status.retry_in),
+        pid=status.pid or 0,
     )
 
 
@@ -48,6 +49,7 @@ def to_status(message: wire.UnitStatus) -> UnitStatus:
         implements=tuple(message.implements),
         failure=message.failure,
         retry_in=_seconds(message.retry_in) if message.HasField("retry_in") else None,
+        pid=message.pid or None,
     )
 
 

@@ -57,6 +57,10 @@ class Process:
     ) -> None:
         self.pid = 0
         self.number = number
+        self.forked = False
+        """A template became it."""
+        self.unforkable = ""
+        """Why no template became it, where one should have."""
         self.strays: tuple[int, ...] = ()
         """Pids of which nobody can say whose they were, found when it was gone."""
         self._argv = list(argv)
@@ -71,15 +75,19 @@ class Process:
         self._exit: asyncio.Future[Exit] = loop.create_future()
         self._gone: asyncio.Future[None] = loop.create_future()
 
-    def request(self, env: Mapping[str, str], *, announce: bool) -> dict[str, object]:
-        """What asks a keeper to start it."""
+    def request(
+        self, env: Mapping[str, str], *, announce: bool, template: Mapping[str, object] | None
+    ) -> dict[str, object]:
+        """What asks a keeper to start it, or to let a template become it."""
         return {
             "op": "spawn",
             "id": self.number,
             "argv": self._argv,
+            "target": self._argv[-1],
             "env": dict(env),
             "cwd": self._cwd,
             "announce": announce,
+            "template": template,
         }
 
     def signal(self, number: int) -> None:
@@ -148,6 +156,7 @@ class Process:
         match event["event"]:
             case "spawned":
                 self.pid, self._start = int(event["pid"]), int(event["start"])
+                self.forked, self.unforkable = bool(event["forked"]), str(event["unforkable"])
                 self._started.set_result(None)
             case "failed":
                 self._fail(_failure(event, self._argv, self._cwd))
@@ -205,6 +214,8 @@ def _failure(event: Mapping[str, Any], argv: Sequence[str], cwd: str) -> LaunchE
             )
         place = "correct the path" if "/" in command else "install it, or correct the PATH"
         return LaunchError(f"command {command!r} does not exist: {place}")
+    if number == errno.EACCES and os.path.isdir(os.path.join(cwd, command)):
+        return LaunchError(f"command {command!r} is a folder: name the program in it")
     if number in (errno.EACCES, errno.ENOEXEC):
         cure = (
             "run `chmod +x` on it"

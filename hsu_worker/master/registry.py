@@ -3,17 +3,41 @@
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from typing import Final
 
 from hsu_worker.authoring.implements import implements
-from hsu_worker.errors import AddressError, HandshakeError, RpcError
-from hsu_worker.gen.hsu_core import RegisterRequest, RegisterResponse, Registry
+from hsu_worker.errors import (
+    AddressError,
+    FailedPrecondition,
+    HandshakeError,
+    NotFound,
+    RpcError,
+    Unavailable,
+)
+from hsu_worker.gen.hsu_core import (
+    KeepPlaceRequest,
+    KeepPlaceResponse,
+    RegisterRequest,
+    RegisterResponse,
+    Registry,
+)
 from hsu_worker.master.attached import Whereabouts
+from hsu_worker.master.duration import NEVER
 from hsu_worker.master.handshake import Expected, shake_hands
-from hsu_worker.master.tables import UnitConfig
+from hsu_worker.master.instance import Instance
+from hsu_worker.master.nearest import offered
+from hsu_worker.master.unit import Unit
 from hsu_worker.wire.address import Address
 from hsu_worker.wire.connection import Connection
 
 log = logging.getLogger(__name__)
+
+#: Seconds for which the place of a stand-in is kept, at the most.
+KEPT_MOST: Final = 60.0
+#: Seconds in which a worker that has left is known to have.
+LEFT_WITHIN: Final = 1.0
 
 
 class Registrations:
@@ -21,32 +45,41 @@ class Registrations:
 
     def __init__(self) -> None:
         self._present: dict[str, Whereabouts] = {}
-        self._changed = asyncio.Condition()
+        self._changed = asyncio.Event()
 
     async def find(self, unit: str) -> Whereabouts:
         """Wait until a worker stands for the unit."""
-        async with self._changed:
-            await self._changed.wait_for(lambda: unit in self._present)
-            return self._present[unit]
+        while unit not in self._present:
+            await self._changed.wait()
+        return self._present[unit]
+
+    async def vacant(self, unit: str) -> None:
+        """Wait until none does."""
+        while unit in self._present:
+            await self._changed.wait()
 
     def present(self, unit: str) -> bool:
         """A worker stands for the unit."""
         return unit in self._present
 
-    async def add(self, unit: str, whereabouts: Whereabouts) -> bool:
+    def add(self, unit: str, whereabouts: Whereabouts) -> bool:
         """Note a worker; False when another one stands for the unit."""
-        async with self._changed:
-            if unit in self._present:
-                return False
-            self._present[unit] = whereabouts
-            self._changed.notify_all()
-            return True
+        if unit in self._present:
+            return False
+        self._present[unit] = whereabouts
+        self._tell()
+        return True
 
     def remove(self, unit: str) -> None:
         """Note that the worker has gone."""
         gone = self._present.pop(unit, None)
         if gone is not None and gone.left is not None and not gone.left.done():
             gone.left.set_result(None)
+        self._tell()
+
+    def _tell(self) -> None:
+        self._changed.set()
+        self._changed.clear()
 
 
 @implements(Registry)
@@ -54,56 +87,135 @@ class RegistryService:
     """Believes nothing that a worker says of itself: dials back and shakes hands first."""
 
     def __init__(
-        self, units: Mapping[str, UnitConfig], registrations: Registrations, *, master_id: str
+        self, units: Mapping[str, Unit], registrations: Registrations, *, master_id: str
     ) -> None:
         self._units = units
         self._registrations = registrations
         self._master_id = master_id
+        self._stand_ins: dict[str, Instance] = {}
 
     async def register(self, request: RegisterRequest) -> AsyncGenerator[RegisterResponse, None]:
         """Hold a registration for as long as its stream lasts."""
         reason = await self._objection(request)
         left: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         # Another one may have come while this one was being asked who it is.
-        if not reason and not await self._registrations.add(
-            request.unit, _whereabouts(request, left)
-        ):
-            reason = _taken(request.unit)
+        if not reason and not self._registrations.add(request.unit, _whereabouts(request, left)):
+            reason = self._taken(request.unit)
         if reason:
-            log.warning("registration of %s refused: %s", request.address, reason)
-            yield RegisterResponse(accepted=False, reason=reason)
+            yield _refused(request, reason)
             return
         try:
+            if not request.stand_in:
+                yield RegisterResponse(accepted=True)
+                await asyncio.shield(left)
+                return
+            try:
+                instance = await self._stand_in(request)
+            except FailedPrecondition as error:
+                yield _refused(request, error.message)
+                return
             yield RegisterResponse(accepted=True)
-            await asyncio.shield(left)
+            await instance.gone.wait()
+            raise _sent_away(request.unit, instance)
         finally:
+            self._stand_ins.pop(request.unit, None)
             self._registrations.remove(request.unit)
+
+    async def keep_place(self, request: KeepPlaceRequest) -> KeepPlaceResponse:
+        """Let calls wait for a stand-in that is about to leave, and comes back."""
+        instance = self._stand_ins.get(request.unit)
+        handshake = None if instance is None else instance.worker.handshake
+        if instance is None or handshake is None or handshake.instance != request.instance:
+            raise NotFound(f"{request.instance!r} does not stand in for unit {request.unit!r}")
+        within = min(request.within.ToTimedelta().total_seconds(), KEPT_MOST)
+        self._units[request.unit].keep_place(instance.generation, max(0.0, within))
+        return KeepPlaceResponse()
+
+    async def _stand_in(self, request: RegisterRequest) -> Instance:
+        unit = self._units[request.unit]
+        # A person may sit in a debugger: what doesn't answer for hours is not dead.
+        reached = replace(unit.config, app=None, command=None, register=True, ping=NEVER)
+        instance = await unit.stand_in(reached, f"a worker has registered, at {request.address}")
+        self._stand_ins[request.unit] = instance
+        return instance
 
     async def _objection(self, request: RegisterRequest) -> str:
         unit = self._units.get(request.unit)
-        if unit is None or not unit.register:
-            return (
-                f"no unit {request.unit!r} waits for a registration; "
-                f"write [units.{request.unit or 'NAME'}] with register = true"
-            )
+        reason = (
+            _no_place(self._units, request.unit)
+            if request.stand_in
+            else _not_waiting(unit, request.unit)
+        )
+        if reason:
+            return reason
+        assert unit is not None
+        if request.stand_in:
+            # One that has just left, to be started anew, may not be known to have left.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LEFT_WITHIN):
+                    await self._registrations.vacant(request.unit)
         if self._registrations.present(request.unit):
-            return _taken(request.unit)
+            return self._taken(request.unit)
         try:
             address = Address.parse(request.address)
         except AddressError as error:
             return str(error)
+        config = unit.config
         connection = Connection.open(address, token=request.token)
         try:
             await shake_hands(
                 connection,
-                Expected(unit=unit.name, implements=unit.implements, instance=request.instance),
+                Expected(unit=config.name, implements=config.implements, instance=request.instance),
                 master_id=self._master_id,
             )
         except (HandshakeError, RpcError) as error:
+            if request.stand_in and isinstance(error, HandshakeError):
+                return f"it can't stand in for unit {config.name!r}: {error}"
             return f"the worker at {address} is not the one that was asked for: {error}"
         finally:
             await connection.close()
         return ""
+
+    def _taken(self, unit: str) -> str:
+        if self._units[unit].config.register:
+            return f"unit {unit!r} has a registered worker already"
+        return f"another worker stands in for unit {unit!r} already; `hsu-worker list` tells which"
+
+
+def _not_waiting(unit: Unit | None, name: str) -> str:
+    if unit is not None and unit.config.register:
+        return ""
+    return (
+        f"no unit {name!r} waits for a registration; "
+        f"write [units.{name or 'NAME'}] with register = true"
+    )
+
+
+def _no_place(units: Mapping[str, Unit], name: str) -> str:
+    """Why nobody can stand in for a unit; empty when somebody can."""
+    if name not in units:
+        return f"there is no unit {name!r}; {offered(name, units)}"
+    config = units[name].config
+    if config.kind in ("app", "command"):
+        return ""
+    what = f"unit {name!r} has no worker of its own to stand in for"
+    if config.register:
+        return f"{what}: it has register = true; serve it with --register and --unit {name}"
+    return f"{what}: it has an address; serve it there, with --listen {config.address}"
+
+
+def _refused(request: RegisterRequest, reason: str) -> RegisterResponse:
+    log.warning("registration of %s refused: %s", request.address, reason)
+    return RegisterResponse(accepted=False, reason=reason)
+
+
+def _sent_away(unit: str, instance: Instance) -> RpcError:
+    """What a stand-in is told that the master has let go."""
+    cause = instance.sent_away
+    assert cause is not None
+    text = f"unit {unit!r} has its place back: {cause.why}"
+    # Somebody wants the place for something else; else it may have it again.
+    return (FailedPrecondition if cause.trigger in ("asked", "swap") else Unavailable)(text)
 
 
 def _whereabouts(request: RegisterRequest, left: "asyncio.Future[None]") -> Whereabouts:
@@ -113,7 +225,3 @@ def _whereabouts(request: RegisterRequest, left: "asyncio.Future[None]") -> Wher
         instance=request.instance,
         left=left,
     )
-
-
-def _taken(unit: str) -> str:
-    return f"unit {unit!r} has a registered worker already"

@@ -5,8 +5,8 @@ import logging
 import os
 import secrets
 import signal
-from collections.abc import Callable, Coroutine
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -20,9 +20,11 @@ from hsu_worker.master.folder import socket_name
 from hsu_worker.master.keeping import Exit, Keeper, Process
 from hsu_worker.master.launcher import Ending, Worker, cancel
 from hsu_worker.master.logs import UnitLog
-from hsu_worker.master.output import OutputPipe
+from hsu_worker.master.output_pipes import OutputPipes
 from hsu_worker.master.process_stat import cpu_seconds
+from hsu_worker.master.slots import Slots
 from hsu_worker.master.tables import UnitConfig
+from hsu_worker.master.template import template_of
 from hsu_worker.master.tokens import Tokens
 from hsu_worker.wire.address import Address
 from hsu_worker.wire.announce import MAX_LINE, Announcement
@@ -43,13 +45,11 @@ KILL_BOUND: Final = 5.0
 #: Seconds in which the exit of a process becomes known whose connection broke.
 EXIT_BOUND: Final = 1.0
 
-#: Seconds that pipes are read after the last process of a worker has ended: a process that escaped
-#: may hold them.
-PIPE_BOUND: Final = 0.5
-
 
 class Spawned(Worker):
     """A process of its own, which the keeper watches.
+
+    Until it becomes a generation, it has a log of its own.
 
     Args:
         keeper: Spawns and reaps.
@@ -59,21 +59,25 @@ class Spawned(Worker):
         tokens: Where it gets its token for calls at the gateway, and loses it again.
 
         gateway: The master's address.
+
+        slots: Where its process has to wait for its turn; None: nowhere.
+
+        tell_unforkable: Takes the unit's name, and why it was not forked.
     """
 
     def __init__(
         self,
         unit: UnitConfig,
-        generation: int,
-        unit_log: UnitLog,
         *,
         master_id: str,
         keeper: Keeper,
         folder: Path,
         tokens: Tokens,
         gateway: str,
+        slots: Slots | None,
+        tell_unforkable: Callable[[str, str], None],
     ) -> None:
-        super().__init__(unit, generation, unit_log, master_id=master_id)
+        super().__init__(unit, 0, UnitLog(), master_id=master_id)
         self._keeper = keeper
         self._instance = secrets.token_hex(16)
         self._token = secrets.token_urlsafe(32)
@@ -83,12 +87,14 @@ class Spawned(Worker):
             if unit.listen == "unix"
             else Address.parse("tcp:127.0.0.1:0")
         )
+        self._slots = slots
+        self._tell_unforkable = tell_unforkable
         self._tokens = tokens
         self._gateway = gateway
         self._gateway_token = tokens.issue()
         self._process: Process | None = None
         self._lifeline: int | None = None
-        self._pipes: list[tuple[asyncio.ReadTransport, OutputPipe]] = []
+        self._pipes = OutputPipes()
         self._announced: asyncio.Future[Announcement] = asyncio.get_running_loop().create_future()
         self._foreign = ""
         self._progress = asyncio.Event()
@@ -101,12 +107,43 @@ class Spawned(Worker):
             return [str(self.unit.python), "-m", "hsu_worker.worker", self.unit.app]
         return list(self.unit.command or ())
 
+    def become(self, generation: int, unit_log: UnitLog) -> None:
+        """From now on it belongs to a generation of its unit, and so does what it has said."""
+        early, self.log, self.generation = self.log, unit_log, generation
+        for line in early.lines():
+            unit_log.append(generation, line.source, line.text)
+
+    async def prepare(self) -> None:
+        """All of a start that can be done before anybody needs it: process, announce line, handshake.
+
+        Raises:
+            StartError: It won't come; the message says why.
+        """
+        async with self._turn():
+            await self._in_time(self._prepare)
+
     async def start(self) -> None:
         """Spawn, wait for the announce line, shake hands, enter the lifespans."""
+        async with self._turn():
+            await self._in_time(self._start)
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncGenerator[None]:
+        """Wait for a slot, which is held until the process has announced itself."""
+        if self._slots is None or self._process is not None:
+            yield
+            return
+        release = await self._slots.take()
+        self._announced.add_done_callback(lambda _: release())
+        try:
+            yield
+        finally:
+            release()
+
+    async def _in_time(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         try:
             async with asyncio.timeout(self.unit.start_timeout):
-                await self._spawn()
-                await self._alive_until(self._connect())
+                await work()
         except TimeoutError:
             raise self.failed(
                 f"start timeout: not ready {self.unit.start_timeout:g} s after its launch; "
@@ -115,28 +152,45 @@ class Spawned(Worker):
         except HsuError as error:
             raise self.explain(error) from error
 
+    async def _prepare(self) -> None:
+        await self._spawn()
+        await self._alive_until(self._meet())
+
+    async def _start(self) -> None:
+        if self.handshake is None:
+            await self._prepare()
+        else:
+            # What it has to stand was not known when it shook hands.
+            self.verify(self.handshake)
+        await self._alive_until(self._begin())
+
     async def _spawn(self) -> None:
         child_ends: list[int] = []
         try:
             stdin, self._lifeline = os.pipe()
             child_ends.append(stdin)
             for take in (self._taker("stdout"), self._taker("stderr"), self._take_announcement):
-                child_ends.append(await self._pipe(OutputPipe(take)))  # noqa: PERF401  one may fail
+                child_ends.append(await self._pipes.open(take))  # noqa: PERF401  one may fail
+            environment = child_environment(self.unit, os.environ)
             self._process = await self._keeper.spawn(
                 self.argv,
-                env={**child_environment(self.unit, os.environ), **self._variables()},
+                env={**environment, **self._variables()},
                 cwd=str(self.unit.cwd),
                 stdin=child_ends[0],
                 stdout=child_ends[1],
                 stderr=child_ends[2],
                 announce=child_ends[3],
+                template=template_of(self.unit, environment),
             )
         except OSError as error:
             raise LaunchError(f"the process can't be made: {error}") from error
         finally:
             for descriptor in child_ends:
                 os.close(descriptor)
-        self.detail = f"pid {self._process.pid}"
+        self.pid = self._process.pid
+        self.detail = f"pid {self._process.pid}{', forked' * self._process.forked}"
+        if self._process.unforkable:
+            self._tell_unforkable(self.unit.name, self._process.unforkable)
 
     def _variables(self) -> dict[str, str]:
         variables = LaunchVariables(
@@ -148,19 +202,6 @@ class Spawned(Worker):
             master_token=self._gateway_token,
         )
         return dict(variables.environment())
-
-    async def _pipe(self, reader: OutputPipe) -> int:
-        """Make a pipe, read its one end for ever, and return the other."""
-        ours, theirs = os.pipe()
-        try:
-            transport, _ = await asyncio.get_running_loop().connect_read_pipe(
-                lambda: reader, os.fdopen(ours, "rb", 0)
-            )
-        except BaseException:
-            os.close(theirs)
-            raise
-        self._pipes.append((transport, reader))
-        return theirs
 
     def _taker(self, source: str) -> Callable[[str], None]:
         def take(line: str) -> None:
@@ -210,7 +251,7 @@ class Spawned(Worker):
                     return await task
                 announced = self._announced.done()
                 if exited.done():
-                    await self._drain_pipes()
+                    await self._pipes.drained()
                     step = "before it was ready" if announced else "before it announced itself"
                     raise LaunchError(f"{self._command()} ended {step}: {exited.result()}")
                 if not done:
@@ -219,14 +260,19 @@ class Spawned(Worker):
             await cancel(task, exited)
 
     def _stalled(self, announced: bool) -> str:
-        seconds = f"{self.unit.stall:g} s; raise its `stall`"
+        seconds = f"{self.unit.stall:g} s"
         if announced:
-            reported = "or call report_progress in its lifespan"
-            return f"start timeout: no progress of its start for {seconds}, {reported}"
-        foreign = f"; this one is another instance's: {self._foreign!r}" if self._foreign else ""
-        return f"start timeout: no announce line for {seconds}{foreign}"
+            cure = "raise its `stall`, or call report_progress in its lifespan"
+            return f"start timeout: no progress of its start for {seconds}; {cure}"
+        cure = "raise its `stall`"
+        if self._foreign:
+            mine = "write this launch's HSU_INSTANCE"
+            cure = f"this one is another instance's: {self._foreign!r}; {mine}"
+        elif self.unit.command:
+            cure = f"does it write one (docs/launch-contract.md)? If it is only slow, {cure}"
+        return f"start timeout: no announce line for {seconds}; {cure}"
 
-    async def _connect(self) -> None:
+    async def _meet(self) -> None:
         announcement = await asyncio.shield(self._announced)
         self._progress.set()
         connection = Connection.open(announcement.address, token=self._token, message_bytes=-1)
@@ -241,8 +287,12 @@ class Spawned(Worker):
                 "server answers"
             ) from error
         self._progress.set()
-        self._follower = asyncio.ensure_future(self.follow_log(connection, self._instance))
-        await self.run_lifespans(connection, self._progress.set)
+
+    async def _begin(self) -> None:
+        assert self.connection is not None
+        follow = self.follow_log(self.connection, self._instance)
+        self._follower = asyncio.ensure_future(follow)
+        await self.run_lifespans(self.connection, self._progress.set)
 
     def _command(self) -> str:
         return f"command {' '.join(self.argv)!r}"
@@ -262,11 +312,9 @@ class Spawned(Worker):
         if self._process is not None:
             how = await self._end(self._process, force=force, leaving=leaving)
         # The worker's last records come with the end of its stream.
-        await self._drain_pipes(*([self._follower] if self._follower is not None else ()))
+        await self._pipes.drained(self._follower)
         await cancel(self._follower)
-        for transport, _ in self._pipes:
-            transport.close()
-        self._pipes.clear()
+        self._pipes.close()
         self._close_lifeline()
         if self.connection is not None:
             await self.connection.close()
@@ -321,11 +369,6 @@ class Spawned(Worker):
             )
             return True
         return False
-
-    async def _drain_pipes(self, *more: asyncio.Future[Any]) -> None:
-        endings = [*(reader.ended for _, reader in self._pipes), *more]
-        if endings:
-            await asyncio.wait(endings, timeout=PIPE_BOUND)
 
     def _close_lifeline(self) -> None:
         if self._lifeline is not None:

@@ -220,6 +220,30 @@ class UnitConfig:
         kinds=("app",),
         factory=lambda: Path(sys.executable),
     )
+    launcher: Literal["fork", "spawn"] = key(
+        values.one_of("fork", "spawn"),
+        "How the process of an `app` is made: a fork of one that has imported what every worker"
+        " needs answers ten times as soon; `spawn` is for what does not survive a fork, and what is"
+        " done where forks aren't safe.",
+        value='`"fork"` or `"spawn"`',
+        default="fork",
+        kinds=("app",),
+    )
+    preimport: bool = key(
+        values.flag,
+        "Fork it from a process that has imported the app's module, too.",
+        value="`true` or `false`",
+        default=False,
+        kinds=("app",),
+    )
+    prewarm: int | None = key(
+        values.count,
+        "Have so many further processes of it launched and greeted, for the next starts to take. They"
+        " have imported the app, and not entered its lifespans.",
+        value="number",
+        otherwise="none",
+        kinds=("app", "command"),
+    )
     strict: bool = key(
         values.flag,
         "Refuse a worker whose interfaces differ from those that the master knows;"

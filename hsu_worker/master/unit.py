@@ -9,32 +9,33 @@ from typing import Any
 import grpc.aio
 
 from hsu_worker.errors import (
-    DeadlineExceeded,
     Dispatch,
-    HandshakeError,
-    RpcError,
-    StartError,
+    FailedPrecondition,
     Unavailable,
 )
 from hsu_worker.gen.hsu_core import HandshakeResponse
 from hsu_worker.interface import AnyInterface
 from hsu_worker.master import policy
 from hsu_worker.master.event import Event, Kind
-from hsu_worker.master.handshake import check_compatible, check_replaces
+from hsu_worker.master.handshake import check_replaces
 from hsu_worker.master.history import History
 from hsu_worker.master.instance import Instance
 from hsu_worker.master.launcher import Worker
 from hsu_worker.master.logs import UnitLog
 from hsu_worker.master.policy import refusals
+from hsu_worker.master.specs import Specs
 from hsu_worker.master.start_wait import StartWait
 from hsu_worker.master.tables import UnitConfig
 from hsu_worker.master.waiters import Waiters
 from hsu_worker.wire.chain import cycle
 from hsu_worker.wire.connection import Connection, Lease
-from hsu_worker.wire.status import error_info, from_grpc
+from hsu_worker.wire.status import from_grpc
 
 #: What stops a worker that nobody wanted to end.
 _UNWANTED = ("exit", "start", "liveness")
+
+#: What is started beside the one that serves, to take its place.
+_BESIDE = ("swap", "stand-in")
 
 
 class Unit:
@@ -65,25 +66,27 @@ class Unit:
         self._make = make
         self._loop = asyncio.get_running_loop()
         self._state = policy.State(rules=config.rules)
-        #: How generations are launched; a swap adds one.
-        self._specs: dict[int, UnitConfig] = {0: config}
+        self._specs = Specs(config)
         self._waiters = Waiters(self._feed)
         self._instances: dict[int, Instance] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._start_waits: list[StartWait] = []
         self._timer: asyncio.TimerHandle | None = None
-        self._swap: asyncio.Future[int] | None = None
         #: Set while there is no instance.
         self._empty = asyncio.Event()
         self._empty.set()
-        self._checked: set[tuple[int, AnyInterface]] = set()
         self._handshake: HandshakeResponse | None = None
-        """Of the last generation that served."""
+        """Of the last generation of its own that served."""
 
     @property
     def state(self) -> policy.State:
         """What the policy knows; for reading."""
         return self._state
+
+    @property
+    def launch(self) -> UnitConfig:
+        """How its next worker is launched."""
+        return self._specs[self._state.spec]
 
     @property
     def could_serve(self) -> bool:
@@ -93,9 +96,12 @@ class Unit:
     @property
     def worker(self) -> Worker | None:
         """The worker that calls go to, or wait for."""
+        return None if self._current is None else self._current.worker
+
+    @property
+    def _current(self) -> Instance | None:
         current = self._state.current
-        instance = None if current is None else self._instances.get(current.number)
-        return None if instance is None else instance.worker
+        return None if current is None else self._instances.get(current.number)
 
     def lease(
         self,
@@ -126,7 +132,7 @@ class Unit:
                 self._feed(policy.Release(generation))
                 generation = await self._acquire(deadline, what, start, way)
             try:
-                yield self._connection(generation, interface)
+                yield self._instances[generation].connection(interface)
             except (grpc.aio.AioRpcError, grpc.aio.UsageError) as failure:
                 self._suspect(generation, failure)
                 raise
@@ -145,7 +151,7 @@ class Unit:
         current = self._state.current
         if current is None or not current.serves:
             raise refusals.not_running(self._state)
-        yield self._connection(current.number, None)
+        yield self._instances[current.number].connection(None)
 
     async def start(self, trigger: str = "asked") -> int:
         """Start the unit, unless it runs; whatever stood against it is forgotten.
@@ -192,17 +198,35 @@ class Unit:
         Raises:
             FailedPrecondition: It failed, or another swap is under way; the old one serves on.
         """
-        spec = max(self._specs) + 1
-        self._specs[spec] = config
-        swap: asyncio.Future[int] = self._loop.create_future()
-        # Whoever asked may have gone.
-        swap.add_done_callback(lambda done: done.exception())
-        previous, self._swap = self._swap, swap
-        self._feed(policy.SwapAsked(spec))
-        if swap.done() and swap.exception() is not None:
-            # It was refused at once: the one that is under way is not ended by that.
-            self._swap = previous
-        return await asyncio.shield(swap)
+        return await self._specs.ask(config, lambda spec: self._feed(policy.SwapAsked(spec)))
+
+    async def stand_in(self, config: UnitConfig, who: str) -> Instance:
+        """Let somebody else's worker serve in the unit's place, until it leaves or is sent away.
+
+        Args:
+            config: How it is reached.
+
+            who: Which one it is, for the record.
+
+        Returns:
+            The instance that stands for it, once calls go to it.
+
+        Raises:
+            FailedPrecondition: It can't; what served goes on.
+        """
+        # Another one may still be on its way out.
+        while others := [each for each in self._instances.values() if each is not self._current]:
+            await asyncio.gather(*[each.gone.wait() for each in others])
+        generation = await self._specs.ask(
+            config, lambda spec: self._feed(policy.StandInAsked(spec, who))
+        )
+        if generation in self._instances:
+            return self._instances[generation]
+        raise FailedPrecondition(f"unit {self.config.name!r}: it left as soon as it had come")
+
+    def keep_place(self, generation: int, within: float) -> None:
+        """Let calls wait for a stand-in that is about to leave, and comes back within seconds."""
+        self._feed(policy.Returning(generation, within))
 
     async def close(self) -> None:
         """Stop the unit for good."""
@@ -220,41 +244,22 @@ class Unit:
         try:
             return await self._waiters.lease(until, what, start=start, cycle=way)
         except TimeoutError:
-            raise self._late(deadline) from None
+            raise refusals.late(self._state, self._note(), own=deadline is not None) from None
 
-    def _late(self, deadline: float | None) -> RpcError:
-        reason = self._state.trouble.reason
-        last = f"; it failed before: {reason}" if reason else ""
-        if not reason and self.worker is not None and self.config.register:
-            last = f": {self.worker.detail}"
-        kind = Unavailable if deadline is None else DeadlineExceeded
-        return kind(
-            f"unit {self.config.name!r}: the time ran out while waiting for it "
-            f"({self._state.phase}){last}",
-            details=[error_info("NOT_READY", unit=self.config.name)],
-            dispatched=Dispatch.NO,
-        )
+    def _note(self) -> str:
+        """What there is to say about a worker that is waited for."""
+        if self.worker is None:
+            return ""
+        waits = self.config.register and not self._state.trouble.reason
+        return self.worker.progress or (self.worker.detail if waits else "")
 
     def _lendable(self, number: int) -> bool:
         generation = self._state.find(number)
         return generation is not None and generation.serves
 
-    def _connection(self, generation: int, interface: AnyInterface | None) -> Connection:
-        worker = self._instances[generation].worker
-        assert worker.connection is not None
-        assert worker.handshake is not None
-        if interface is not None and (generation, interface) not in self._checked:
-            try:
-                check_compatible(
-                    self.config.name,
-                    interface,
-                    worker.handshake.interfaces,
-                    strict=self.config.strict,
-                )
-            except HandshakeError as error:
-                raise StartError(str(error)) from error
-            self._checked.add((generation, interface))
-        return worker.connection
+    def _stands_in(self, number: int) -> bool:
+        generation = self._state.find(number)
+        return generation is not None and generation.stand_in
 
     def _suspect(self, generation: int, failure: Exception) -> None:
         error = from_grpc(failure) if isinstance(failure, grpc.aio.AioRpcError) else None
@@ -273,7 +278,8 @@ class Unit:
             self.on_standing()
         if isinstance(event, policy.Started) and self._lendable(event.generation):
             worker = self._instances[event.generation].worker
-            self._handshake = worker.handshake
+            if not self._stands_in(event.generation):
+                self._handshake = worker.handshake
             seconds = self._loop.time() - self._instances[event.generation].began
             self.history.add(event.generation, "ready", "start", worker.detail, seconds=seconds)
         for effect in effects:
@@ -296,23 +302,18 @@ class Unit:
             case policy.Probe(generation):
                 self._instances[generation].probe()
             case policy.SwapEnded(generation, error):
-                self._end_swap(generation, error)
+                self._specs.forget(self._state)
+                self.config = self._specs[self._state.spec]
+                self._specs.answer(generation, error)
+            case policy.Tell("swapped", generation, "stand-in", why):
+                self.history.add(generation, "swapped", "stand-in", why)
+                # Whoever served before it may take its time to leave.
+                self._specs.answer(generation)
             case policy.Tell(kind, generation, trigger, why):
                 if kind not in ("swapped", "held") and generation in self._instances:
                     self._instances[generation].consequences.append(effect)
                 else:
                     self.history.add(generation, kind, trigger, why)
-
-    def _end_swap(self, generation: int, error: RpcError | None) -> None:
-        # Whoever asked may have gone; how the next ones are launched doesn't hang on it.
-        used = {self._state.spec, *(each.spec for each in self._state.generations)}
-        self._specs = {spec: self._specs[spec] for spec in used}
-        self.config = self._specs[self._state.spec]
-        if self._swap is not None and not self._swap.done():
-            if error is None:
-                self._swap.set_result(generation)
-            else:
-                self._swap.set_exception(error)
 
     def _wake(self, at: float) -> None:
         if self._timer is not None and not self._timer.cancelled() and self._timer.when() > at:
@@ -329,12 +330,13 @@ class Unit:
     def _start(self, effect: policy.Start) -> None:
         worker = self._make(self._specs[effect.spec], effect.generation, self.log)
         instance = Instance(worker, self._feed)
-        if effect.trigger == "swap":
+        beside = effect.trigger in _BESIDE
+        if beside:
             worker.verify = self._verify
         worker.on_progress = partial(self.history.progress, effect.generation)
         self._instances[effect.generation] = instance
         self._empty.clear()
-        kind: Kind = "swapping" if effect.trigger == "swap" else "starting"
+        kind: Kind = "swapping" if beside else "starting"
         self.history.add(effect.generation, kind, effect.trigger, effect.why)
         instance.start()
 
@@ -346,13 +348,8 @@ class Unit:
     async def _stop(self, instance: Instance, effect: policy.Stop) -> None:
         began = self._loop.time()
         number = instance.generation
-        kind: Kind = "stopped"
-        if effect.trigger == "liveness":
-            self.history.add(number, "unresponsive", "liveness", effect.why)
-        elif effect.trigger in ("exit", "start"):
-            kind = "exited" if effect.trigger == "exit" else "failed"
-        else:
-            self.history.add(number, "stopping", effect.trigger, effect.why)
+        kind = self.history.stop_begins(effect)
+        instance.sent_away = effect
         ending = await instance.stop(force=effect.force)
         detail = effect.why if kind in ("exited", "failed") else ending.text
         self.history.add(
@@ -366,7 +363,6 @@ class Unit:
         for each in instance.consequences:
             self.history.add(number, each.kind, each.trigger, each.why)
         del self._instances[number]
-        self._checked = {key for key in self._checked if key[0] != number}
         self._feed(policy.Gone(number))
         instance.gone.set()
         if not self._instances:

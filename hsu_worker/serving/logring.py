@@ -172,21 +172,22 @@ class RingHandler(logging.Handler):
             self.handleError(record)
 
 
+def extra_of(record: logging.LogRecord) -> dict[str, Any]:
+    """What was given by `extra=`."""
+    return {key: value for key, value in vars(record).items() if key not in _STANDARD}
+
+
 def fields_of(record: logging.LogRecord) -> dict[str, str]:
-    """What came by `extra=`, as text."""
-    return {key: _text(value) for key, value in vars(record).items() if key not in _STANDARD}
+    """As `extra_of`, as text."""
+    return {name: _text(value) for name, value in extra_of(record).items()}
 
 
 def exception_of(record: logging.LogRecord) -> str:
-    """The traceback and the stack of a record; empty when it has neither."""
-    exception = ""
+    """The traceback, and the stack, that a record has; empty when it has none."""
+    exception = record.exc_text or ""
     if record.exc_info:
         exception = _FORMATTER.formatException(record.exc_info)
-    elif record.exc_text:
-        exception = record.exc_text
-    if record.stack_info:
-        exception = f"{exception}\n{record.stack_info}".lstrip("\n")
-    return exception
+    return f"{exception}\n{record.stack_info or ''}".strip("\n")
 
 
 def _text(value: Any) -> str:

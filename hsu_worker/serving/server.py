@@ -57,7 +57,9 @@ async def listening(
                 # Between the two grpc refuses some calls by chance.
                 ("grpc.max_metadata_size", limits.metadata_bytes),
                 ("grpc.absolute_max_metadata_size", limits.metadata_bytes),
-                *KEEPALIVE_OPTIONS,
+                # Nobody vanishes from a Unix socket without a word; one who has been stopped by a
+                # debugger would seem to.
+                *(() if address.is_unix else KEEPALIVE_OPTIONS),
                 # Without this grpc closes connections whose client asks every 30 s as well.
                 ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
             ),
@@ -68,10 +70,17 @@ async def listening(
         except RuntimeError as error:
             raise AddressError(f"address {address}: can't listen there: {error}") from None
         # The tasks of the calls are made by one that this makes, and inherit its context.
-        await asyncio.create_task(server.start(), context=context)
+        starting = asyncio.create_task(server.start(), context=context)
         try:
+            # A start that is cancelled halfway would leave a server that nobody can stop.
+            await asyncio.shield(starting)
             yield address if address.is_unix else Address(host=address.host, port=port)
         finally:
-            # A moment of grace lets grpc say goodbye instead of breaking the connections.
-            await asyncio.shield(server.stop(STOP_GRACE))
+            await asyncio.shield(_stop(server, starting))
             dispatcher.slots.close()
+
+
+async def _stop(server: grpc.aio.Server, starting: "asyncio.Future[None]") -> None:
+    await asyncio.wait((starting,))
+    # A moment of grace lets grpc say goodbye instead of breaking the connections.
+    await server.stop(STOP_GRACE)

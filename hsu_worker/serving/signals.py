@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Final
 
+from hsu_worker.serving.terminal import terminal_restorer
+
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -27,10 +29,12 @@ def signals_lead_to(
     loop = asyncio.get_running_loop()
     before = {number: signal.getsignal(number) for number in numbers}
     seen: list[int] = []
+    restore_terminal = terminal_restorer()
 
     def count(number: int, _frame: FrameType | None) -> None:
         seen.append(number)
         if len(seen) > 1:
+            restore_terminal()
             os._exit(128 + number)
 
     for number in numbers:

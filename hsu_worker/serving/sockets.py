@@ -43,19 +43,36 @@ def private_files() -> Generator[None, None, None]:
         os.umask(before)
 
 
-def _check_port(address: Address) -> None:
-    # grpc tells a taken port from a missing host only in its log; a plain socket tells it apart.
+def bound_port(address: Address) -> socket.socket:
+    """A socket at a host and port that nobody listens at; it doesn't listen either.
+
+    Raises:
+        AddressError: Somebody listens there, or nobody can.
+    """
     try:
         family, kind, protocol, _, place = socket.getaddrinfo(
             address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
-        with socket.socket(family, kind, protocol) as probe:
+        holder = socket.socket(family, kind, protocol)
+        try:
             # As grpc does: connections of an earlier server that linger are no obstacle.
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(place)
-            probe.listen(1)
+            holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            holder.bind(place)
+        except OSError:
+            holder.close()
+            raise
     except OSError as error:
         raise _refused(address, error) from None
+    return holder
+
+
+def _check_port(address: Address) -> None:
+    # grpc tells a taken port from a missing host only in its log; a plain socket tells it apart.
+    with bound_port(address) as probe:
+        try:
+            probe.listen(1)
+        except OSError as error:
+            raise _refused(address, error) from None
 
 
 @contextmanager
@@ -97,6 +114,8 @@ def _remove_stale(path: Path) -> None:
         mode = path.lstat().st_mode
     except FileNotFoundError:
         return
+    if stat.S_ISDIR(mode):
+        raise AddressError(f"address {address}: it is a folder; name a file in it")
     if not stat.S_ISSOCK(mode):
         raise AddressError(f"address {address}: a file that is no socket is there; remove it")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:

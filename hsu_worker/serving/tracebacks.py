@@ -13,12 +13,14 @@ _INSTALLED: Final = f"{os.sep}site-packages{os.sep}"
 def without_ours(error: BaseException) -> BaseException:
     """The error, its traceback without the frames of the framework that lead to the author's code.
 
-    One that has no frame of his keeps them all.
+    One that has no frame of his keeps them all; but a syntax error tells by itself where it is.
     """
     frames: TracebackType | None = error.__traceback__
     while frames is not None and _leads_there(frames.tb_frame.f_code.co_filename):
         frames = frames.tb_next
-    return error if frames is None else error.with_traceback(frames)
+    if frames is None and not isinstance(error, SyntaxError):
+        return error
+    return error.with_traceback(frames)
 
 
 def _leads_there(file: str) -> bool:

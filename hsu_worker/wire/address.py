@@ -2,7 +2,7 @@
 
 import ipaddress
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hsu_worker.errors import AddressError
 
@@ -16,6 +16,8 @@ _ESCAPES = frozenset("%?#,")
 
 _NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?")
 _DIGITS = re.compile(r"[0-9]{1,5}")
+
+_ALL_HOSTS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +64,22 @@ class Address:
             return False
 
     @property
+    def called_at(self) -> "Address":
+        """What one of this machine calls when a server listens here: no host is all hosts."""
+        return replace(self, host=_ALL_HOSTS.get(self.host, self.host))
+
+    @property
     def target(self) -> str:
         """As grpc writes it."""
         if self.is_unix:
             return f"unix:{self.path}"
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
-    def check_local(self) -> None:
+    def check_local(self, unless: str = "add --insecure-remote") -> None:
         """Refuse to listen where others could read and make calls, unless they are welcome.
+
+        Args:
+            unless: How somebody says that they are.
 
         Raises:
             AddressError: Not only this machine can reach it.
@@ -77,7 +87,7 @@ class Address:
         if not self.is_local:
             raise AddressError(
                 f"address {self}: others in the network could read and make calls; "
-                "listen at tcp:127.0.0.1:0, or add --insecure-remote"
+                f"listen at tcp:127.0.0.1:0, or {unless}"
             )
 
     def check_dialled(self) -> None:

@@ -29,6 +29,9 @@ from hsu_worker.wire.status import from_grpc
 #: Tries of a call that provably has not reached a worker, the first one included.
 MAX_TRIES = 3
 
+#: Seconds that a call may take at the most: a few centuries overflow inside grpc, and mean "now".
+MAX_TIMEOUT = 1e9
+
 #: What a call that fails raises: grpc's own error; when the channel is closed under it, a
 #: CancelledError; when it was closed before, a UsageError.
 FAILURES = (grpc.aio.AioRpcError, grpc.aio.UsageError, asyncio.CancelledError)
@@ -278,7 +281,7 @@ def time_left(deadline: float | None) -> float | None:
     left = deadline - asyncio.get_running_loop().time()
     if left <= 0:
         raise DeadlineExceeded("the time ran out before the call was sent", dispatched=Dispatch.NO)
-    return left
+    return min(left, MAX_TIMEOUT)
 
 
 def _join(lent: Connection, metadata: Metadata) -> "grpc.aio.Metadata":

@@ -12,13 +12,18 @@ _DIGITS = re.compile(r"[0-9]{1,9}")
 _TOKEN = re.compile(r"[!-~]*")
 
 
-#: The master that launched this process, and the token for it; the environment has them no more.
+#: The master that launched this process, or for which it stands in, and the token for it.
 _own_master: list[tuple[Address, str]] = []
 
 
 def own_master() -> tuple[Address, str] | None:
-    """Where the master that launched this process listens, and what lets this process in."""
+    """Where the master that this process belongs to listens, and what lets this process in."""
     return _own_master[-1] if _own_master else None
+
+
+def remember_master(address: Address, token: str) -> None:
+    """Let `own_master` tell which master this process belongs to."""
+    _own_master.append((address, token))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +92,7 @@ class LaunchVariables:
     def remember_master(self) -> None:
         """Let `own_master` tell it, now that the environment doesn't."""
         if self.master:
-            _own_master.append((Address.parse(self.master), self.master_token))
+            remember_master(Address.parse(self.master), self.master_token)
 
     @property
     def address(self) -> Address:

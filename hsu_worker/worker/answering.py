@@ -1,7 +1,7 @@
 """One worker that answers: an app behind a server, with Core, health and reflection beside it."""
 
 from collections.abc import AsyncGenerator, Callable, Collection, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from contextvars import copy_context
 from dataclasses import dataclass
 
@@ -26,7 +26,7 @@ from hsu_worker.worker.others import ThroughMaster
 class Answering:
     """The parts of a worker, for whoever leads its life."""
 
-    address: Address
+    addresses: tuple[Address, ...]
     core: CoreService
     departure: Departure
     dispatcher: Dispatcher
@@ -35,12 +35,16 @@ class Answering:
     reflection: Reflection
     ring: LogRing
 
+    @property
+    def address(self) -> Address:
+        """The first one."""
+        return self.addresses[0]
+
 
 @asynccontextmanager
 async def answering(
     app: App,
-    address: Address,
-    *,
+    *addresses: Address,
     instance: str,
     token: str,
     ring: LogRing,
@@ -49,12 +53,12 @@ async def answering(
     beside: Mapping[AnyInterface, object] | None = None,
     known_as: Collection[str] = (),
 ) -> AsyncGenerator[Answering, None]:
-    """Answer at an address while the block runs. The worker is STOPPED at first.
+    """Answer at some addresses while the block runs. The worker is STOPPED at first.
 
     Args:
         app: What it serves.
 
-        address: Where.
+        addresses: Where.
 
         instance: Its id.
 
@@ -71,7 +75,7 @@ async def answering(
         known_as: Names of the worker for health, beside those of its interfaces.
 
     Raises:
-        AddressError: The address is in use, or can't be listened on.
+        AddressError: One is in use, or can't be listened on.
 
         AppError: A rule of the app's messages is malformed.
     """
@@ -89,7 +93,7 @@ async def answering(
         lifecycle,
         ring,
         departure,
-        open_to_all=not token and not address.is_unix,
+        open_to_all=not token and not all(address.is_unix for address in addresses),
     )
     own: dict[AnyInterface, object] = {Core: core, **(beside or {})}
     for interface, service in own.items():
@@ -112,19 +116,26 @@ async def answering(
     )
     reflection = Reflection(lambda: names, dispatcher.authenticate)
     handlers = (health.handler(), reflection.handler())
-    async with others, listening(dispatcher, address, *handlers, context=context) as bound:
-        with blocked_loop_told(dispatcher.calls, app.blocked_loop):
-            try:
-                yield Answering(
-                    address=bound,
-                    core=core,
-                    departure=departure,
-                    dispatcher=dispatcher,
-                    health=health,
-                    lifecycle=lifecycle,
-                    reflection=reflection,
-                    ring=ring,
-                )
-            finally:
-                # Nothing to do after an orderly shutdown.
-                await lifecycle.finish()
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(others)
+        bound = [
+            await stack.enter_async_context(
+                listening(dispatcher, address, *handlers, context=context)
+            )
+            for address in addresses
+        ]
+        stack.enter_context(blocked_loop_told(dispatcher.calls, app.blocked_loop))
+        try:
+            yield Answering(
+                addresses=tuple(bound),
+                core=core,
+                departure=departure,
+                dispatcher=dispatcher,
+                health=health,
+                lifecycle=lifecycle,
+                reflection=reflection,
+                ring=ring,
+            )
+        finally:
+            # Nothing to do after an orderly shutdown.
+            await lifecycle.finish()

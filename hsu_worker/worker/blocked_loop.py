@@ -8,6 +8,7 @@ import asyncio
 import linecache
 import logging
 import os
+import re
 import selectors
 import sys
 import threading
@@ -30,6 +31,9 @@ _WATCHED: Final[dict[asyncio.AbstractEventLoop, "_Watch"]] = {}
 #: still; unless it used the CPU for so much of that, as native code does that lets no thread run.
 _LATE: Final = 0.5
 _AT_WORK: Final = 0.1
+
+#: What pdb and the debuggers of editors are made of.
+_DEBUGGER: Final = re.compile(r"\bbdb\.py$|[/\\]_?pydevd")
 
 _OURS: Final = os.path.dirname(os.path.dirname(__file__)) + os.sep
 _ASYNCIO: Final = os.path.dirname(asyncio.__file__) + os.sep
@@ -115,6 +119,9 @@ class _Watch:
         who, cure = self._who(asyncio.current_task(self._loop))
         if not stack or stack[0].file == selectors.__file__:
             # It waits for something to do, and is only slow to learn that it has.
+            return
+        if any(_DEBUGGER.search(line.file) for line in stack):
+            # Somebody sits at a breakpoint, and knows it.
             return
         if due == self._due:
             self._told = due

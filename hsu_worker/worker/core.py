@@ -2,13 +2,9 @@
 
 import asyncio
 import os
-import resource
-import sys
 import time
 from collections.abc import AsyncGenerator
 from datetime import timedelta
-from pathlib import Path
-from typing import Final
 
 from hsu_worker.app import App
 from hsu_worker.authoring.call import current_call
@@ -39,11 +35,9 @@ from hsu_worker.serving.dispatch import Dispatcher
 from hsu_worker.serving.logring import LogRing
 from hsu_worker.serving.logstream import log_window, stream_logs
 from hsu_worker.wire.announce import CONTRACT_VERSION
-from hsu_worker.worker.departure import Departure
+from hsu_worker.worker.departure import DEFAULT_GRACE, Departure
 from hsu_worker.worker.lifecycle import Lifecycle
-
-#: Seconds that calls in flight are given when nobody says otherwise.
-DEFAULT_GRACE: Final = 30.0
+from hsu_worker.worker.process_memory import resident_bytes
 
 
 @implements(Core)
@@ -148,7 +142,7 @@ class CoreService:
             calls_in_flight=calls.in_flight,
             calls_total=calls.total,
             idle=timedelta(seconds=time.monotonic() - calls.last_activity),
-            resident_bytes=_resident_bytes(),
+            resident_bytes=resident_bytes(),
             log=log_window(self._ring, self._instance),
         )
 
@@ -198,13 +192,3 @@ def _info(interface: AnyInterface) -> InterfaceInfo:
         ],
         fingerprint=interface.fingerprint,
     )
-
-
-def _resident_bytes() -> int:
-    try:
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
-    except FileNotFoundError:
-        # macOS tells only the peak without a library of its own, and in bytes.
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return peak if sys.platform == "darwin" else peak * 1024
-    return pages * resource.getpagesize()

@@ -3,10 +3,16 @@
 import asyncio
 import logging
 import time
+from contextlib import suppress
+from functools import partial
+from typing import Final
 
 from hsu_worker.serving.calls import Calls
 
 log = logging.getLogger(__name__)
+
+#: Seconds that calls in flight are given when nobody says otherwise.
+DEFAULT_GRACE: Final = 30.0
 
 
 class Departure:
@@ -19,8 +25,10 @@ class Departure:
         self._deadline = float("inf")
         self.began = asyncio.Event()
         """Set as soon as new calls are refused."""
+        self.returns = False
+        """Another process takes over: the worker comes back in a moment, with new code."""
 
-    def ask(self, grace: float, why: str) -> float:
+    def ask(self, grace: float, why: str, *, returns: bool = False) -> float:
         """Ask the worker to leave; who asks later can only shorten the time.
 
         Args:
@@ -28,19 +36,24 @@ class Departure:
 
             why: For the log.
 
+            returns: It comes back in a moment; whoever asks last knows.
+
         Returns:
             The seconds that they have from now on.
         """
         now = time.monotonic()
         log.info("leaving: %s", why)
+        self.returns = returns
         self._deadline = min(self._deadline, now + grace)
         self._asked.set()
         self._sooner.set()
         return max(0.0, self._deadline - now)
 
-    def ask_from_thread(self, grace: float, why: str) -> None:
+    def ask_from_thread(self, grace: float, why: str, *, returns: bool = False) -> None:
         """Ask from another thread than the loop's."""
-        self._loop.call_soon_threadsafe(self.ask, grace, why)
+        # A loop that has ended has left already.
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(partial(self.ask, grace, why, returns=returns))
 
     @property
     def is_asked(self) -> bool:

@@ -10,9 +10,10 @@ from typing import Any, BinaryIO, Final, TextIO
 
 from hsu_worker.serving.logring import LogRing, RingHandler
 from hsu_worker.worker import blocked_loop
+from hsu_worker.worker.log_format import formatter
+from hsu_worker.worker.options import LogFormat
 
 _PACKAGE: Final = __name__.partition(".")[0]
-_FORMAT: Final = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
 class Recording:
@@ -43,15 +44,19 @@ class Recording:
                 logging.getLogger(name).disabled = False
 
 
-def to_stderr(*, failures_only: bool = False) -> logging.Handler:
-    """Writes records as lines to stderr.
+def to_stderr(
+    log_format: LogFormat = "text", *, failures_only: bool = False
+) -> "logging.StreamHandler[TextIO]":
+    """Writes records to stderr.
 
     Args:
+        log_format: How they are written.
+
         failures_only: Only what must not be lost when the process ends at once, where a master reads
             the ring: the tracebacks of failures and what blocks the loop, which sends nothing then.
     """
     stderr = logging.StreamHandler(sys.stderr)
-    stderr.setFormatter(logging.Formatter(_FORMAT))
+    stderr.setFormatter(formatter(log_format, sys.stderr))
     if failures_only:
         stderr.addFilter(
             lambda record: (

@@ -4,56 +4,31 @@ import asyncio
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
 from hsu_worker.app import App
+from hsu_worker.gen.hsu_core import STATE_STARTING
 from hsu_worker.serving.logring import LogRing
 from hsu_worker.serving.signals import signals_lead_to
 from hsu_worker.wire.address import Address
 from hsu_worker.wire.announce import Announcement
 from hsu_worker.wire.launch import LaunchVariables, own_master
 from hsu_worker.worker.answering import Answering, answering
-from hsu_worker.worker.core import DEFAULT_GRACE
+from hsu_worker.worker.departure import DEFAULT_GRACE, Departure
 from hsu_worker.worker.lifecycle import nothing
 from hsu_worker.worker.lifeline import Lifeline
+from hsu_worker.worker.notify import Notify
+from hsu_worker.worker.options import Serving
 from hsu_worker.worker.others import ThroughMaster
-from hsu_worker.worker.registration import stay_registered
+from hsu_worker.worker.registration import NoRegistration, Registration
+from hsu_worker.worker.reload_pipe import ReloadPipe
 from hsu_worker.worker.shutdown import shut_down
+from hsu_worker.worker.start_line import start_line
+from hsu_worker.worker.watchdog import feed_watchdog
 
 #: Seconds from the announce line within which a master must have made a handshake.
 CLAIM_TIMEOUT: Final = 15.0
-#: This machine only, and any free port: the line that is printed says which.
-DEFAULT_LISTEN: Final = Address(host="127.0.0.1")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Serving:
-    """How a worker serves that no master has launched."""
-
-    listen: Address = DEFAULT_LISTEN
-    token: str = field(default="", repr=False)
-    """What callers must present; empty: nothing."""
-    token_file: str = ""
-    """Where it came from, for the line that says how to call."""
-    register: Address | None = None
-    """A master to register with."""
-    unit: str = ""
-    """The unit to stand for there."""
-    master_token: str = field(default="", repr=False)
-    master: tuple[Address, str] | None = field(default=None, repr=False)
-    """A master for the calls that the services make, and the token for it."""
-    capture: bool = True
-    """Put the lines of stdout and stderr into the log, too."""
-    log_level: str = "INFO"
-
-    @property
-    def calls_go_to(self) -> tuple[Address, str] | None:
-        """The master for the calls that the services make, and the token for it."""
-        if self.master is None and self.register is not None:
-            return self.register, self.master_token
-        return self.master
 
 
 async def live_launched(
@@ -92,38 +67,72 @@ async def live_launched(
 
 
 async def live_serving(
-    app: App, options: Serving, ring: LogRing, *, started: Callable[[], None] = nothing
+    app: App,
+    options: Serving,
+    ring: LogRing,
+    *,
+    reloader: ReloadPipe | None = None,
+    started: Callable[[], None] = nothing,
 ) -> str:
     """Live on its own: start at once, and serve until a signal or Core.Shutdown.
 
-    Calls `started` whenever code of the lifespans has run.
+    Args:
+        app: What to serve.
+
+        options: How; `listen` names an address at least.
+
+        ring: The log.
+
+        reloader: What starts another worker when the code has changed.
+
+        started: Called whenever code of the lifespans has run.
 
     Returns:
         Why the start failed; empty when it did not.
     """
     instance = os.urandom(16).hex()
+    notify = Notify()
     async with answering(
         app,
-        options.listen,
+        *options.listen,
         instance=instance,
         token=options.token,
         ring=ring,
-        others=ThroughMaster(options.unit, options.calls_go_to, app.client_interceptors),
+        others=ThroughMaster(
+            options.membership.unit if options.membership else "",
+            own_master(),
+            app.client_interceptors,
+        ),
         started=started,
     ) as worker:
-        with signals_lead_to(partial(worker.departure.ask, DEFAULT_GRACE)):
-            failure = await started_alone(worker)
+        departure = worker.departure
+        with signals_lead_to(partial(departure.ask, DEFAULT_GRACE)):
+            if reloader is not None:
+                reloader.leads_to(departure)
+            failure = await started_alone(worker, notify)
             if failure:
                 return failure
-            if not worker.departure.is_asked:
-                print(_served(app, options, worker.address), flush=True)
-            registration = asyncio.create_task(stay_registered(options, worker.address, instance))
-            await worker.departure.asked()
+            registration = _registration(options, worker, instance)
+            holding = asyncio.create_task(registration.hold())
+            feeding = asyncio.create_task(feed_watchdog(notify, worker.address, options.token))
+            failure = await _unless_asked(departure, registration.first)
+            if failure:
+                departure.ask(0.0, "there is no place for it")
+            elif not departure.is_asked:
+                line = start_line(app, options, worker.addresses)
+                print(line, flush=True)
+                notify.ready(line)
+            await departure.asked()
+            notify.leaving(returns=departure.returns)
+            if departure.returns:
+                await registration.keep_place()
             # First of all, so that the master sends nobody any more.
-            registration.cancel()
-            await asyncio.wait((registration,))
+            holding.cancel()
+            await asyncio.wait((holding,))
             await shut_down(worker)
-    return ""
+            feeding.cancel()
+            await asyncio.wait((feeding,))
+    return failure
 
 
 def _announce(variables: LaunchVariables, address: Address) -> None:
@@ -145,32 +154,36 @@ async def _leave_unclaimed(worker: Answering, timeout: float) -> None:
         worker.departure.ask(0.0, f"no master made a handshake within {timeout:g} s")
 
 
-async def started_alone(worker: Answering) -> str:
-    """Enter the lifespans, unless somebody asks the worker to leave; why it failed."""
+async def started_alone(worker: Answering, notify: Notify) -> str:
+    """Enter the lifespans, unless somebody asks the worker to leave; returns why it failed."""
+    start = asyncio.create_task(_started(worker, notify))
+    return await _unless_asked(worker.departure, start)
 
-    async def last_step() -> str:
-        return [step async for step in worker.lifecycle.start()][-1].reason
 
-    start = asyncio.create_task(last_step())
-    asked = asyncio.create_task(worker.departure.asked())
-    await asyncio.wait((start, asked), return_when=asyncio.FIRST_COMPLETED)
+async def _started(worker: Answering, notify: Notify) -> str:
+    reason = ""
+    async for step in worker.lifecycle.start():
+        if step.state == STATE_STARTING:
+            notify.progress(step.fraction, step.text)
+        reason = step.reason
+    return reason
+
+
+def _registration(options: Serving, worker: Answering, instance: str) -> NoRegistration:
+    if options.membership is None:
+        return NoRegistration()
+    return Registration(
+        options.membership,
+        worker.address,
+        instance=instance,
+        token=options.token,
+        sent_away=partial(worker.departure.ask, DEFAULT_GRACE),
+    )
+
+
+async def _unless_asked(departure: Departure, failure: "asyncio.Future[str]") -> str:
+    """Wait until it is known whether something failed, or somebody asks the worker to leave."""
+    asked = asyncio.create_task(departure.asked())
+    await asyncio.wait((failure, asked), return_when=asyncio.FIRST_COMPLETED)
     asked.cancel()
-    return start.result() if start.done() else ""
-
-
-def _served(app: App, options: Serving, address: Address) -> str:
-    names = ", ".join(interface.name for interface in app.services)
-    where = (
-        f"--unix-socket {address.path} http://localhost"
-        if address.is_unix
-        else f"http://{address.target}"
-    )
-    token = (
-        f' --header "authorization: Bearer $(cat {options.token_file})" --reflect-header "*"'
-        if options.token
-        else ""
-    )
-    return (
-        f"serving {names} at {address}; to see it: "
-        f"buf curl --protocol grpc --http2-prior-knowledge --list-methods{token} {where}"
-    )
+    return failure.result() if failure.done() else ""

@@ -48,7 +48,7 @@ async def shut_down(worker: Answering, *feeds: Feed, leave_timeout: float = LEAV
     calls = worker.dispatcher.calls
     if not await worker.departure.calls_ended(calls):
         count = calls.cut_off("the worker is leaving, and the call took longer than its grace")
-        log.warning("%d calls were cut off: they took longer than the grace", count)
+        log.warning("calls that took longer than the grace were cut off: %d", count)
         await _ended(calls, UNWIND_TIMEOUT)
 
     # What the services hold, in reverse.

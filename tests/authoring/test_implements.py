@@ -9,7 +9,7 @@ from unittest.mock import Mock
 import pytest
 
 from hsu_worker import Requests
-from hsu_worker.authoring.check import handler_line, mismatches
+from hsu_worker.authoring.check import _Handler, handler_line, mismatches
 from hsu_worker.authoring.implements import implements, interfaces_of, own_interfaces
 from hsu_worker.errors import InterfaceMismatch
 from hsu_worker.gen.hsu_a import (
@@ -669,3 +669,15 @@ def test_protocols_say_nothing_about_a_request() -> None:
 
     summarize.__annotations__["request"] = HasText
     assert [] == mismatches(type("Service", (Good,), {"summarize": summarize}), InterfaceA)
+
+
+def test_annotations_that_can_not_be_evaluated_say_nothing() -> None:
+    # As they do from Python 3.14 on when they name what only type checkers import.
+    class Lazy:
+        @property
+        def __annotations__(self) -> dict[str, Any]:  # type: ignore[override]
+            raise NameError("name 'Model' is not defined")
+
+    handler = _Handler(Good, InterfaceA.methods["summarize"], vars(Good)["summarize"])
+    handler.function = Lazy()
+    assert [] == handler.problems()

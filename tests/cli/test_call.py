@@ -268,12 +268,14 @@ def test_an_address_that_is_none_is_a_usage_error(address: str, message: str) ->
     assert message == called.error(2)
 
 
-def test_without_a_master_the_cure_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_master_the_cure_is_told(
+    tmp_path: Path, temporary_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     called = run("call", f"{KINDS}/Unary", "{}")
     assert (
-        "no master of this user runs; start one with `hsu-worker master run hsu.toml`, "
-        "or name one with --master or HSU_MASTER"
+        f"no master of this user runs in {tmp_path} or {temporary_folder}; "
+        "start one with `hsu-worker master run hsu.toml`, or name one with --master or HSU_MASTER"
     ) == called.error()
 
 

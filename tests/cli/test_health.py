@@ -103,7 +103,7 @@ def test_no_connection_is_2(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     refused = run("health", f"unix:{tmp_path}/s").error(2)
     assert f"nothing answers at unix:{tmp_path}/s: No such file or directory" == refused
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-    assert run("health").error(2).startswith("no master of this user runs; start one with ")
+    assert run("health").error(2).startswith(f"no master of this user runs in {tmp_path} or ")
 
 
 def test_a_listener_that_says_nothing_is_2(tmp_path: Path) -> None:

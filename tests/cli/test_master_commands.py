@@ -24,7 +24,7 @@ async def test_the_units_are_listed(shell: Shell) -> None:
         "UNIT  PHASE   GENERATION  CALLS  WAITING\nu     absent           0      0        0\n"
     ) == before
     assert re.fullmatch(
-        r"UNIT  PHASE  GENERATION  CALLS  WAITING\nu     ready           1      0        0  pid \d+\n",
+        r"UNIT  PHASE  GENERATION  CALLS  WAITING\nu     ready           1      0        0  pid \d+, forked\n",
         after,
     )
     assert {
@@ -37,6 +37,7 @@ async def test_the_units_are_listed(shell: Shell) -> None:
         "implements": ["hsu.test.v1.Kinds"],
         "failure": "",
         "retry_in": None,
+        "pid": int(unit["detail"].removeprefix("pid ").removesuffix(", forked")),
     } == unit
 
 
@@ -204,11 +205,24 @@ async def test_a_followed_log_ends_when_its_master_is_killed(shell: Shell) -> No
         ("why", "u"),
     ],
 )
-async def test_without_a_master_the_cure_is_told(shell: Shell, arguments: tuple[str, ...]) -> None:
+async def test_without_a_master_the_cure_is_told(
+    shell: Shell, temporary_folder: Path, arguments: tuple[str, ...]
+) -> None:
+    session = shell.variables["XDG_RUNTIME_DIR"]
     assert (
-        "no master of this user runs; start one with `hsu-worker master run hsu.toml`, "
-        "or name one with --master or HSU_MASTER"
+        f"no master of this user runs in {session} or {temporary_folder}; start one with "
+        "`hsu-worker master run hsu.toml`, or name one with --master or HSU_MASTER"
     ) == await shell.error(*arguments)
+
+
+async def test_a_master_without_the_session_of_this_shell_is_found(
+    shell: Shell, temporary_folder: Path
+) -> None:
+    # As one that cron has started, or a shell after `su`.
+    elsewhere = Shell(shell.folder, shell.variables | {"XDG_RUNTIME_DIR": ""})
+    async with running(elsewhere) as master:
+        assert master.addresses[0].startswith(f"unix:{temporary_folder}/hsu-")
+        assert ["u"] == [unit["unit"] for unit in await shell.json("list")]
 
 
 async def test_an_unknown_unit_is_named_with_those_that_there_are(shell: Shell) -> None:

@@ -39,7 +39,7 @@ async def test_quiet_it_shows_what_goes_wrong_only(shell: Shell) -> None:
     async with running(shell, "-q") as master:
         await shell.run("start", "u")
         [unit] = await shell.json("list")
-        os.kill(int(unit["detail"].removeprefix("pid ")), signal.SIGKILL)
+        os.kill(unit["pid"], signal.SIGKILL)
         await until_phase(shell, "absent", "backoff")
         code, errors = await master.leave(signal.SIGINT)
     [line] = errors.splitlines()

@@ -2,8 +2,12 @@ from typing import get_args
 
 import pytest
 
+from hsu_worker.cli import said
 from hsu_worker.cli._sentences import about, standing
+from hsu_worker.cli.logs import _text
+from hsu_worker.errors import StartError
 from hsu_worker.master.event import Crash, Event, Kind
+from hsu_worker.master.logs import LogLine
 from hsu_worker.master.policy import Phase
 from hsu_worker.master.unit_status import UnitStatus
 
@@ -46,6 +50,7 @@ def status(phase: Phase, *, failure: str = "", retry_in: float | None = None) ->
             implements=(),
             failure=failure,
             retry_in=retry_in,
+            pid=7,
         )
     )
 
@@ -97,3 +102,41 @@ def test_a_crash_is_told_with_all_that_is_known() -> None:
         "Generation 2 could not be started: no model",
         "    Exit code 3; it lived 1.2 s, with 1 call, at most 3.0 MiB of memory.",
     ] == told(failed)[:2]
+
+
+@pytest.mark.parametrize(
+    ("kind", "detail", "sentence"),
+    [
+        (
+            "swapping",
+            "a worker has registered, at unix:/s",
+            "Generation 2 comes to stand in: a worker has registered, at unix:/s",
+        ),
+        ("swapped", "calls go to generation 2", "Generation 2 stands in: calls go to generation 2"),
+        (
+            "swap failed",
+            "it can't stand in: unit 'u' did not start: it lacks a.v1.A/B",
+            "Generation 2 can't stand in; the one that serves goes on: it lacks a.v1.A/B",
+        ),
+        (
+            "stopping",
+            "it has given the place back",
+            "Generation 2 is stopped: it has given the place back",
+        ),
+        (
+            "backoff",
+            "generation 2 comes back within 10 s; until then calls wait for it",
+            "The next start waits: generation 2 comes back within 10 s; until then calls wait for it",
+        ),
+    ],
+)
+def test_a_stand_in_is_told_as_one(kind: Kind, detail: str, sentence: str) -> None:
+    event = Event(unit="u", generation=2, kind=kind, trigger="stand-in", detail=detail)
+    assert [sentence] == told(event)
+
+
+def test_what_a_worker_wrote_moves_no_cursor() -> None:
+    wrote = "one\x1b[2J\n\ttwo\r\n"
+    line = LogLine(sequence=1, time=0.0, generation=2, source="my\x1blog", text=wrote)
+    assert "2 my log: one [2J\n     two" == _text(line).partition(" ")[2]
+    assert "it failed:\n one [2J\n two " == said(StartError("it failed:\n\x1bone\x1b[2J\n\ttwo\r"))

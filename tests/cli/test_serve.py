@@ -1,6 +1,5 @@
 import asyncio
 import os
-import re
 import signal
 import sys
 from asyncio.subprocess import Process
@@ -19,17 +18,7 @@ from hsu_worker.wire.address import Address
 from hsu_worker.wire.connection import Connection
 from tests.gen.hsu_test_kinds import Ask, Kinds
 from tests.until import until
-from tests.worker.process import serving, write_service
-
-
-async def served_at(process: Process) -> Address:
-    """Where it says that it serves."""
-    assert process.stdout
-    line = (await asyncio.wait_for(process.stdout.readline(), 20)).decode()
-    match = re.match(r"serving (\S+) at (\S+); to see it: buf curl ", line)
-    assert match, line + (await _errors(process) if not line else "")
-    assert match[1] == "hsu.test.v1.Kinds"
-    return Address.parse(match[2])
+from tests.worker.process import connected, served_at, serving, write_service
 
 
 async def _errors(process: Process) -> str:
@@ -51,26 +40,27 @@ async def test_it_starts_itself_and_says_where_it_answers(tmp_path: Path) -> Non
 
 
 async def test_the_command_that_it_prints_works(tmp_path: Path) -> None:
-    (tmp_path / "token").write_text("secret\n")
-    (tmp_path / "token").chmod(0o600)
-    bin_ = Path(sys.executable).parent
+    (tmp_path / "my token").write_text("secret\n")
+    (tmp_path / "my token").chmod(0o600)
+    programs = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     for arguments in (
         [],
-        ["--token-file", "token"],
-        ["--listen", f"unix:{tmp_path}/s", "--token-file", "token"],
+        ["--token-file", "my token"],
+        ["--listen", f"unix:{tmp_path}/a b", "--token-file", "my token"],
+        ["--listen", "tcp:0.0.0.0:0", "--insecure-remote"],
     ):
         async with serving(tmp_path, write_service(tmp_path), *arguments) as process:
             assert process.stdout
-            line = (await process.stdout.readline()).decode()
+            line = (await asyncio.wait_for(process.stdout.readline(), 20)).decode()
             shown = await asyncio.create_subprocess_shell(
-                line.partition("; to see it: ")[2],
+                line.partition("; call it: ")[2],
                 cwd=tmp_path,
-                env={**os.environ, "PATH": f"{bin_}:{os.environ['PATH']}"},
+                env={**os.environ, "PATH": programs},
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
             )
             out, problem = await shown.communicate()
-            assert "hsu.test.v1.Kinds/Unary" in out.decode(), problem.decode()
+            assert (0, b"{}\n") == (shown.returncode, out), line + problem.decode()
 
 
 async def test_an_empty_stdin_does_not_end_it(tmp_path: Path) -> None:
@@ -193,7 +183,7 @@ async def test_ctrl_c_while_starting_ends_it_in_order(tmp_path: Path) -> None:
         (["mysvc:Service", "--token-file", "nosuch"], 2, "File 'nosuch' does not exist"),
         (
             ["mysvc:Service", "--token-file", "mysvc.py"],
-            1,
+            3,
             "mysvc.py: other users can open it; run: chmod 600 mysvc.py",
         ),
         (["mysvc:Service", "--unit", "u"], 2, "--register and --unit go together"),
@@ -201,7 +191,7 @@ async def test_ctrl_c_while_starting_ends_it_in_order(tmp_path: Path) -> None:
         (
             ["mysvc:Service", "--master-token-file", "mysvc.py"],
             2,
-            "--master-token-file goes with --register and --unit",
+            "--master-token-file goes with --as, --register or --master",
         ),
         (["mysvc:Service", "--log-level", "LOUD"], 2, "'LOUD' is not one of"),
         ([], 2, "Missing argument 'APP'"),
@@ -244,6 +234,43 @@ async def test_an_error_in_the_users_module_keeps_its_own_traceback(tmp_path: Pa
         f'Traceback (most recent call last):\n  File "{tmp_path}/mysvc.py", line 7'
     )
     assert "ZeroDivisionError" in errors
+
+
+async def test_it_answers_at_each_of_its_addresses(tmp_path: Path) -> None:
+    (tmp_path / "src").mkdir()
+    target = write_service(tmp_path / "src")
+    arguments = ("--listen", f"unix:{tmp_path}/s", "--port", "0", "--app-dir", "src")
+    async with serving(tmp_path, target, *arguments) as process:
+        assert process.stdout
+        line = (await asyncio.wait_for(process.stdout.readline(), 20)).decode()
+        addresses = line.partition(" at ")[2].partition(";")[0].split(", ")
+        for address in addresses:
+            async with connected(address) as connection:
+                answer = await Kinds.client(connection).unary(Ask(text="hello"), timeout=20)
+                assert answer.text == "hello"
+                # Somebody else may reach one of them.
+                with pytest.raises(PermissionDenied):
+                    await Core.client(connection).shutdown(ShutdownRequest(), timeout=20)
+        process.send_signal(signal.SIGTERM)
+        assert 0 == await process.wait()
+
+    assert f"unix:{tmp_path}/s" == addresses[0]
+    assert addresses[1].startswith("tcp:127.0.0.1:")
+    assert not (tmp_path / "s").exists()
+
+
+async def test_one_address_in_use_is_enough_not_to_start(tmp_path: Path) -> None:
+    target = write_service(tmp_path)
+    async with serving(tmp_path, target) as first:
+        taken = await served_at(first)
+        arguments = ("--listen", f"unix:{tmp_path}/s", "--listen", str(taken))
+        async with serving(tmp_path, target, *arguments) as second:
+            errors = await _errors(second)
+            code = await second.wait()
+
+    assert 3 == code
+    assert errors.startswith(f"Error: address {taken}: in use by another server; ")
+    assert not (tmp_path / "s").exists()
 
 
 async def test_insecure_remote_listens_everywhere(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ async def test_why_tells_what_happened_with_its_evidence(shell: Shell) -> None:
         )
         await shell.run("start", "u")
         [unit] = await shell.json("list")
-        os.kill(int(unit["detail"].removeprefix("pid ")), signal.SIGKILL)
+        os.kill(unit["pid"], signal.SIGKILL)
         await until_phase(shell, "absent", "backoff")
         told = (await shell.out("why", "u")).splitlines()
         why = await shell.json("why", "u")
@@ -88,7 +88,7 @@ async def test_why_tells_which_call_started_a_unit_and_that_it_was_idle(shell: S
         ("stopping", "idle", "not called for 0.1 s"),
         ("stopped", "idle", "exit code 0"),
     ] == events
-    assert re.fullmatch(r"pid \d+", pid)
+    assert re.fullmatch(r"pid \d+, forked", pid)
     assert [
         "u does not run; the next call starts it (generation 1).",
         f"Generation 1 is started for {call}.",
@@ -164,7 +164,7 @@ async def test_the_keys_of_json_are_those_of_the_page(shell: Shell) -> None:
     async with running(shell):
         await shell.run("start", "u")
         [unit] = await shell.json("list")
-        os.kill(int(unit["detail"].removeprefix("pid ")), signal.SIGKILL)
+        os.kill(unit["pid"], signal.SIGKILL)
         await history(shell, "exited")
         told = await shell.json("why", "u")
         line = json.loads(await shell.out("logs", "u", "-n", "1", "--json"))

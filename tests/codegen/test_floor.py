@@ -42,6 +42,10 @@ def test_the_one_line_is_changed(tmp_path: Path, before: str, after: str) -> Non
     found = declaration("7.35.1", tmp_path / "src" / "mine" / "gen")
     assert found.file == file
     assert found.text == f'[project]\nname = "mine"\ndependencies = {after}\n'
+    [declared] = [
+        line for line in tomllib.loads(found.text)["project"]["dependencies"] if "protobuf" in line
+    ]
+    assert found.change == f"it declares {declared!r} now"
 
 
 @pytest.mark.parametrize(
@@ -99,7 +103,8 @@ def test_without_a_pyproject_the_floor_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Path, "is_file", lambda self: False)
-    assert declaration("7.35.1", tmp_path / "gen").problem == NEEDS
+    cure = "declare it where your project says what it needs"
+    assert declaration("7.35.1", tmp_path / "gen").problem == f"{NEEDS}; {cure}"
 
 
 def test_the_highest_of_several_floors_counts() -> None:

@@ -31,10 +31,10 @@ def write(folder: Path, **texts: str) -> list[Path]:
     return files
 
 
-def test_every_clash_of_names_is_told_with_its_line_and_its_cure() -> None:
-    file = REFUSED / "clashes.proto"
-    said = refused(file).replace(f"{REFUSED}/", "")
-    assert said.splitlines() == (REFUSED / "clashes.txt").read_text().splitlines()
+@pytest.mark.parametrize("name", ["clashes", "members"])
+def test_every_clash_of_names_is_told_with_its_line_and_its_cure(name: str) -> None:
+    said = refused(REFUSED / f"{name}.proto").replace(f"{REFUSED}/", "")
+    assert said.splitlines() == (REFUSED / f"{name}.txt").read_text().splitlines()
 
 
 def test_two_files_that_hand_on_the_same_name_are_refused(tmp_path: Path) -> None:
@@ -107,6 +107,28 @@ def test_a_file_outside_the_proto_path_is_refused(tmp_path: Path) -> None:
     )
 
 
+def test_two_files_with_one_name_are_refused(tmp_path: Path) -> None:
+    first, second, hidden = write(tmp_path, r1__ok=HEAD, r2__ok=HEAD, r2__sub__other=HEAD)
+    roots = (first.parent, second.parent)
+    said = f"{second}: is called ok.proto in imports, as {first} is; rename one of the two"
+    assert refused(first, second, proto_path=roots) == said
+    # Alone it would have been taken for the other.
+    assert refused(hidden, second, proto_path=roots) == said
+
+
+def test_a_file_may_be_given_twice_and_by_a_detour(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path, ok=HEAD, sub__ok2=HEAD)
+    monkeypatch.chdir(tmp_path)
+    for ways in (["sub/../ok.proto"], ["sub/../ok.proto", "./ok.proto", "ok.proto"]):
+        protos = [*map(Path, ways), Path("sub/ok2.proto")]
+        made = generate(protos, out=tmp_path / "gen").files
+        assert ["ok.py", "sub/ok2.py"] == [
+            str(file.relative_to(tmp_path / "gen")) for file in made if "_pb2" not in file.name
+        ]
+
+
 def test_files_that_come_with_hsu_worker_or_protobuf_are_refused(tmp_path: Path) -> None:
     core, empty, text = (
         *write(tmp_path, hsu_core=HEAD, google__protobuf__empty=HEAD),
@@ -159,6 +181,19 @@ def test_a_compiler_that_is_not_there_is_told_with_the_cure() -> None:
         "can't run no-such-protoc: No such file or directory; install it with: "
         "pip install 'hsu-worker[gen]'; or name another one with --protoc"
     )
+
+
+@pytest.mark.parametrize(
+    ("command", "problem"),
+    [
+        ("true", "true wrote no descriptors, as protoc does; {}"),
+        ("a 'b", '--protoc "a \'b": No closing quotation; write it as in a shell'),
+        (" ", "--protoc ' ' names no program; {}"),
+    ],
+)
+def test_what_is_no_compiler_is_named_with_the_cure(command: str, problem: str) -> None:
+    cure = "install it with: pip install 'hsu-worker[gen]'; or name another one with --protoc"
+    assert refused(REFUSED / "forwarded.proto", protoc=command) == problem.format(cure)
 
 
 def test_without_grpcio_tools_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

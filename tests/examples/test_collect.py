@@ -51,6 +51,18 @@ def test_what_cannot_be_read_is_left_out_and_said(
     ] == remarks
 
 
+def test_a_name_that_is_not_utf8_is_shown_and_stays_one_of_its_own(
+    tmp_path: Path, remarks: list[str]
+) -> None:
+    for name in (b"caf\xe9.txt", b"caf\xe8.txt", b"empty\xff.txt"):
+        (tmp_path / os.fsdecode(name)).write_text("Text." if b"caf" in name else "")
+    (tmp_path / "café.txt").write_text("Text.")
+    documents = collect.from_folder(tmp_path, remarks.append)
+    assert ["café.txt", "caf\\udce8.txt", "caf\\udce9.txt"] == [d.id for d in documents]
+    assert [d.id for d in documents] == [d.title for d in documents]
+    assert ["empty\\udcff.txt: left out: empty"] == remarks
+
+
 def test_a_file_that_may_not_be_read_is_left_out_and_said(
     tmp_path: Path, remarks: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -134,3 +146,6 @@ def test_typical_words_find_something() -> None:
     documents = [Document(id=text, text=text) for text in texts]
     assert "bakers millers" == collect.typical_words(documents, 2)
     assert "ox" == collect.typical_words([Document(id="x", text="ox")])
+    assert "ox" == collect.typical_words(
+        [Document(id="-", text="---"), Document(id="x", text="# ox")]
+    )

@@ -1,4 +1,6 @@
+import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -20,14 +22,12 @@ def folder(tmp_path: Path) -> Path:
     return folder
 
 
+def command(folder: Path, *arguments: str) -> list[str]:
+    return [sys.executable, str(MAIN), str(folder), "--state", f"{folder.parent}/state", *arguments]
+
+
 def demo(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    state = folder.parent / "state"
-    return subprocess.run(
-        [sys.executable, str(MAIN), str(folder), "--state", str(state), *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return subprocess.run(command(folder, *arguments), capture_output=True, text=True, check=False)
 
 
 def test_two_runs_show_what_starts_and_stops_and_leave_nothing(folder: Path) -> None:
@@ -93,6 +93,52 @@ def test_files_that_are_no_text_are_named_and_left_out(folder: Path) -> None:
     run = demo(folder, "--query", "flour")
     assert 0 == run.returncode
     assert "  binary.md: left out: binary, not text\n  3 documents" in run.stdout
+
+
+def test_a_file_name_that_is_not_utf8_and_a_colour_in_a_text_do_no_harm(folder: Path) -> None:
+    (folder / os.fsdecode(b"flour\xff.txt")).write_text("Flour \x1b[31mis red\x1b[2J.\n")
+    run = demo(folder, "--query", "red")
+    assert (0, "") == (run.returncode, run.stderr), run.stdout
+    assert "      flour\\udcff.txt: Flour  [31mis red [2J." in run.stdout
+    assert "\x1b" not in run.stdout
+
+
+def test_a_query_that_is_not_utf8_is_a_usage_error(folder: Path) -> None:
+    run = demo(folder, "--query", os.fsdecode(b"a\xff"))
+    assert 2 == run.returncode
+    assert run.stderr.endswith("error: argument -q/--query: not UTF-8\n")
+
+
+def test_an_index_that_is_broken_is_told_once_and_named(folder: Path) -> None:
+    assert 0 == demo(folder, "--query", "nothing-like-it").returncode
+    [index] = (folder.parent / "state").glob("*/*/index.sqlite3")
+    index.write_text("not a database, and long enough for one" * 30)
+    run = demo(folder, "--query", "flour")
+    assert 1 == run.returncode
+    [failed] = [line for line in run.stdout.splitlines() if "failed" in line]
+    assert failed.endswith(f"{index}: file is not a database; give another path in HSU_B_INDEX")
+    first, *_, last = run.stderr.splitlines()
+    assert first.startswith("error: unit 'index' did not start: ")
+    assert (
+        f"This program sets HSU_B_INDEX itself. If the index is broken, delete {index}: "
+        "it is made again. --state keeps it elsewhere."
+    ) == last
+    assert 1 == run.stderr.count("did not start")
+
+
+def test_ctrl_c_ends_the_reading_of_documents_at_once(folder: Path) -> None:
+    # More remarks than a pipe holds: it stands in the middle until somebody reads them.
+    for i in range(1000):
+        (folder / f"{i}{'x' * 200}.md").touch()
+    with subprocess.Popen(
+        command(folder), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert ["\n", f"Documents of {folder}\n"] == [process.stdout.readline() for _ in range(2)]
+        process.send_signal(signal.SIGINT)
+        stdout, stderr = process.communicate()
+    assert (130, "") == (process.returncode, stderr)
+    assert "documents, " not in stdout
 
 
 def test_a_number_out_of_range_is_a_usage_error(folder: Path) -> None:

@@ -220,7 +220,7 @@ class Chaos:
                 case "keeper":
                     for each in UNITS:
                         self._touch(each)
-                    for pid in _children(os.getpid(), "keeper.py"):
+                    for pid in _children(os.getpid(), "/keeper\0"):
                         os.kill(pid, signal.SIGKILL)
         self._touch(name)
 
@@ -228,11 +228,11 @@ class Chaos:
         self._touched[name] = asyncio.get_running_loop().time()
 
     def _signal(self, master: Master, name: str, number: int) -> None:
-        detail = master.status()[name].detail
-        if detail.startswith("pid "):
+        pid = master.status()[name].pid
+        if pid is not None:
             # A worker is a child of the keeper, and no pid of it is used again in a moment.
             with suppress(ProcessLookupError):
-                os.kill(int(detail.removeprefix("pid ")), number)
+                os.kill(pid, number)
 
     async def _call_on(
         self, master: Master | RemoteMaster, caller: int, dice: random.Random

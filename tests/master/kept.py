@@ -5,6 +5,7 @@ import json
 import os
 import secrets
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -17,6 +18,7 @@ from typing import Any
 import pytest
 
 from hsu_worker.master import keeper as script
+from hsu_worker.master.keeper.processes import live_processes, process_line
 from hsu_worker.master.keeping import Keeper, Process
 from tests.until import until
 
@@ -76,9 +78,10 @@ import asyncio, os, signal, sys
 import pytest
 
 from hsu_worker.master import keeper as script
+from hsu_worker.master.keeper.processes import live_processes, process_line
 from hsu_worker.master.keeping import Keeper
 
-script.__file__ = sys.argv[1]
+script.PROGRAM = sys.argv[1]
 
 async def main():
     async with Keeper() as keeper:
@@ -133,7 +136,7 @@ def ends(descriptor: int) -> bool:
 
 
 def lives(pid: int) -> bool:
-    line = script.process_line(pid)
+    line = process_line(pid)
     return line is not None and line.live
 
 
@@ -190,7 +193,7 @@ def keeper_pids() -> list[int]:
     """The children of this process that run the keeper's script."""
     return [
         line.pid
-        for line in script.live_processes()
+        for line in live_processes()
         if line.parent == os.getpid() and "-I" in arguments(line.pid)
     ]
 
@@ -221,7 +224,7 @@ def master(
 ) -> Generator[tuple[subprocess.Popen[bytes], int]]:
     """A master in a process of its own with one worker, and the pid that this has printed."""
     with subprocess.Popen(
-        [sys.executable, "-c", MASTER, script.__file__, str(taken_over), code, *["forks"] * forks],
+        [sys.executable, "-c", MASTER, script.PROGRAM, str(taken_over), code, *["forks"] * forks],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         bufsize=0,
@@ -242,7 +245,7 @@ def bare_keeper(mark: str | None = None) -> Generator[socket.socket]:
         near.settimeout(BOUND)
         with far:
             process = subprocess.Popen(
-                [sys.executable, "-I", "-S", script.__file__, str(os.getpid())],
+                [sys.executable, "-I", "-S", script.PROGRAM, str(os.getpid())],
                 stdin=far.fileno(),
                 stderr=subprocess.PIPE,
                 env={**os.environ, script.MARK: mark or secrets.token_hex(8)},
@@ -270,7 +273,12 @@ def read(near: socket.socket) -> Any:
 
 def plant(monkeypatch: pytest.MonkeyPatch, folder: Path, sound: str, broken: str) -> None:
     """Run a copy of the keeper from now on, in which one place reads otherwise."""
-    text = Path(script.__file__).read_text()
-    assert 1 == text.count(sound), f"{text.count(sound)} places in the keeper read {sound!r}"
-    (folder / "keeper.py").write_text(text.replace(sound, broken))
-    monkeypatch.setattr(script, "__file__", str(folder / "keeper.py"))
+    copy = folder / "keeper"
+    if Path(script.PROGRAM) != copy:
+        shutil.copytree(script.PROGRAM, copy, ignore=shutil.ignore_patterns("__pycache__"))
+        monkeypatch.setattr(script, "PROGRAM", str(copy))
+    texts = {file: file.read_text() for file in copy.glob("*.py")}
+    count = sum(text.count(sound) for text in texts.values())
+    assert 1 == count, f"{count} places in the keeper read {sound!r}"
+    for file, text in texts.items():
+        file.write_text(text.replace(sound, broken))

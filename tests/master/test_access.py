@@ -84,7 +84,9 @@ def sockets_in(folder: Path) -> list[Path]:
 
 @asynccontextmanager
 async def launched(folder: Path, listen: str) -> AsyncGenerator[Launched, None]:
-    toml = text(app(folder), f'listen = "{listen}"', "[master]", f'runtime_dir = "{folder}"')
+    # A fork does not show what it was launched with.
+    unit = ('launcher = "spawn"', f'listen = "{listen}"')
+    toml = text(app(folder), *unit, "[master]", f'runtime_dir = "{folder}"')
     async with running(folder, toml) as it:
         await it.kinds.unary(Ask(), timeout=30)
         (pid,) = processes_in(folder)

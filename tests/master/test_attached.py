@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import socket
 from asyncio.subprocess import Process
 from functools import partial
 from pathlib import Path
@@ -55,10 +56,38 @@ async def test_a_worker_at_an_address_that_ends_is_found_again(tmp_path: Path) -
                 await it.event("exited")
 
 
-async def test_nobody_at_the_address(tmp_path: Path) -> None:
-    async with running(tmp_path, text(f'address = "unix:{tmp_path}/w"')) as it:
-        with pytest.raises(StartError, match="unit 'u' did not start: "):
+async def start_error(folder: Path, address: object) -> str:
+    """What a call says of a unit at an address."""
+    async with running(folder, text(f'address = "{address}"')) as it:
+        with pytest.raises(StartError) as caught:
             await it.kinds.unary(Ask(), timeout=20)
+    return caught.value.message
+
+
+async def test_nobody_at_the_address(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as gone:
+        port = gone.getsockname()[1]
+    for address in (f"unix:{tmp_path}/w", f"tcp:127.0.0.1:{port}"):
+        assert (
+            f"unit 'u' did not start: nobody listens at {address}; "
+            "start the worker there, or correct `address`"
+        ) == await start_error(tmp_path, address)
+
+
+async def test_something_else_at_the_address(tmp_path: Path) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    async with server:
+        address = f"tcp:127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        message = await start_error(tmp_path, address)
+    # In between stands what grpc says of it.
+    first, _, cure = message.partition(f"{address}: ")
+    assert "unit 'u' did not start: no worker answers at " == first
+    assert cure.endswith("; start the worker there, or correct `address`")
+    assert "failed to connect to all addresses" not in message
 
 
 async def test_a_registered_worker_is_called_and_its_leaving_is_noticed(tmp_path: Path) -> None:

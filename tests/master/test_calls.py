@@ -138,7 +138,8 @@ async def test_a_secret_of_the_environment_is_told_to_nobody(
     caplog.set_level("DEBUG")
     secret = "planted-4711"
     launch = app(tmp_path, before="if not Path('ok').exists(): raise RuntimeError('not yet')")
-    async with running(tmp_path, text(launch, env=f', API_KEY = "{secret}"')) as it:
+    spawned = 'launcher = "spawn"'
+    async with running(tmp_path, text(launch, spawned, env=f', API_KEY = "{secret}"')) as it:
         with pytest.raises(StartError) as caught:
             await it.kinds.unary(Ask(), timeout=20)
         (tmp_path / "ok").touch()

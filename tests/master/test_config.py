@@ -88,6 +88,9 @@ GOOD: list[tuple[str, str, Any]] = [
     ("pass_env", f'{APP}\npass_env = ["A", "B"]', ("A", "B")),
     ("env_file", f'{APP}\nenv_file = "secrets"', Path("{}/secrets")),
     ("python", f'{APP}\npython = "./python"', Path("{}/python")),
+    ("launcher", f'{APP}\nlauncher = "spawn"', "spawn"),
+    ("prewarm", f"{COMMAND}\nprewarm = 2", 2),
+    ("preimport", f"{APP}\npreimport = true", True),
     ("strict", f"{APP}\nstrict = true", True),
     ("token_file", f'{ADDRESS}\ntoken_file = "secrets"', Path("{}/secrets")),
     ("log_file", f'{REGISTER}\nlog_file = "new/x.log"', Path("{}/new/x.log")),
@@ -195,6 +198,9 @@ BAD: list[tuple[str, str, str]] = [
     ("ping", f"{APP}\nping = 1", 'expected a duration such as "60s" or "never", got 1'),
     ("ping_timeout", f"{APP}\nping_timeout = 1", 'expected a duration such as "60s", got 1'),
     ("max_call", f"{APP}\nmax_call = 1", 'expected a duration such as "60s" or "never", got 1'),
+    ("launcher", f"{APP}\nlauncher = true", 'expected "fork" or "spawn", got true'),
+    ("preimport", f"{APP}\npreimport = 1", "expected true or false, got 1"),
+    ("prewarm", f"{APP}\nprewarm = 0", "expected a whole number of at least 1, got 0"),
     ("strict", f'{APP}\nstrict = "yes"', 'expected true or false, got "yes"'),
     ("token_file", f'{ADDRESS}\ntoken_file = "nowhere"', "{}/nowhere: No such file or directory"),
     ("log_file", f'{APP}\nlog_file = ""', 'expected a path, got ""'),
@@ -317,11 +323,14 @@ def test_two_kinds_exclude_each_other(folder: Path) -> None:
             ('idle = "1s"', "'app' or 'command'"),
             ('grace = "1s"', "'app' or 'command'"),
             ('listen = "tcp"', "'app' or 'command'"),
+            ("prewarm = 1", "'app' or 'command'"),
             ('cwd = "sub"', "'app' or 'command'"),
             ('env = {A = "1"}', "'app' or 'command'"),
             ('pass_env = ["A"]', "'app' or 'command'"),
             ('env_file = "secrets"', "'app' or 'command'"),
             ('python = "./python"', "'app'"),
+            ('launcher = "spawn"', "'app'"),
+            ("preimport = true", "'app'"),
         ]
     ]
     + [
@@ -340,6 +349,14 @@ def test_a_key_that_does_nothing_is_a_mistake(
         f" only in one with {fits}; remove it"
     )
     assert [expected] == unit_mistakes(folder, kinds[kind], line)
+
+
+def test_what_is_spawned_imports_nothing_beforehand(folder: Path) -> None:
+    expected = (
+        'hsu.toml: units.x.preimport: does nothing with launcher = "spawn"; remove one of them'
+    )
+    assert [expected] == unit_mistakes(folder, APP, 'launcher = "spawn"', "preimport = true")
+    assert unit(folder, APP, 'launcher = "spawn"', "preimport = false").launcher == "spawn"
 
 
 def test_unknown_keys_are_named_with_the_nearest_one(folder: Path) -> None:
@@ -457,7 +474,26 @@ def test_a_file_that_cannot_be_read(folder: Path, monkeypatch: pytest.MonkeyPatc
     ]:
         with pytest.raises(ConfigError) as caught:
             Config.from_file(name)
-        assert f"{name}: {reason}" == str(caught.value)
+        assert f"{folder}/{name}: {reason}" == str(caught.value)
+
+
+def test_the_mark_that_an_editor_puts_before_a_text_is_no_mistake(folder: Path) -> None:
+    file = folder / "hsu.toml"
+    file.write_text(f"[units.x]\n{APP}\n{IMPLEMENTS}", "utf-8-sig")
+    assert ["x"] == list(Config.from_file(file).units)
+
+
+def test_two_units_can_not_write_into_one_log_file(folder: Path) -> None:
+    (folder / "link").symlink_to("logs")
+    paths = {"a": "logs/x.log", "b": "other.log", "c": "link/../logs/./x.log", "d": "link/x.log"}
+    units = (
+        f'[units.{name}]\n{APP}\nimplements = ["m.{name.upper()}"]\nlog_file = "{path}"\n'
+        for name, path in paths.items()
+    )
+    reason = "unit 'a' writes into it, too; each needs a file of its own"
+    assert [f"hsu.toml: units.{name}.log_file: {reason}" for name in ("c", "d")] == mistakes(
+        folder, "".join(units)
+    )
 
 
 @pytest.mark.parametrize("key", ["env_file", "token_file"])

@@ -93,6 +93,7 @@ class Fake:
                 implements=(),
                 failure="",
                 retry_in=None,
+                pid=None,
             )
             for unit in ("u", "v")
         }

@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -14,8 +15,16 @@ import pytest
 
 from hsu_worker.errors import ConfigError, NoMaster
 from hsu_worker.master import Config, Master
-from hsu_worker.master.discovery import find_master, running_masters
-from hsu_worker.master.folder import Owner, _started, owner_of, private_folder, runtime_folder
+from hsu_worker.master.discovery import find_master
+from hsu_worker.master.folder import (
+    Owner,
+    _started,
+    owner_of,
+    private_folder,
+    running_masters,
+    runtime_folder,
+)
+from tests.worker.process import environment
 
 GONE = Owner(pid=1, started="another time", config="")
 
@@ -78,13 +87,27 @@ async def test_the_only_one_that_runs_is_found(runtime: Path, tmp_path: Path) ->
     assert [] == os.listdir(runtime)
 
 
-def test_without_one_the_cure_is_told(runtime: Path) -> None:
+def test_without_one_the_cure_is_told(runtime: Path, temporary_folder: Path) -> None:
     with pytest.raises(NoMaster) as none:
         find_master()
     assert (
-        "no master of this user runs; start one with `hsu-worker master run hsu.toml`, "
-        "or name one with --master or HSU_MASTER"
+        f"no master of this user runs in {runtime} or {temporary_folder}; "
+        "start one with `hsu-worker master run hsu.toml`, or name one with --master or HSU_MASTER"
     ) == str(none.value)
+
+
+def test_one_that_was_started_in_another_environment_is_found(
+    runtime: Path, temporary_folder: Path
+) -> None:
+    temporary_folder.mkdir(mode=0o700, exist_ok=True)
+    there = left_behind(temporary_folder, listening=True)
+    assert f"unix:{there}/master.sock" == str(find_master().address)
+    here = left_behind(runtime, listening=True)
+    with pytest.raises(NoMaster) as several:
+        find_master()
+    assert [f"--master {here}", f"--master {there}"] == [
+        line.partition("  ")[0] for line in str(several.value).splitlines()[1:]
+    ]
 
 
 def test_of_several_one_has_to_be_chosen(runtime: Path) -> None:
@@ -140,7 +163,7 @@ def test_a_link_to_a_folder_is_none_of_ours(runtime: Path, tmp_path: Path) -> No
 def test_a_master_that_is_too_busy_to_answer_runs_and_holds_nobody_up(
     runtime: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hsu_worker.master.discovery._PROBE", 0.05)
+    monkeypatch.setattr("hsu_worker.master.folder._PROBE", 0.05)
     folder = left_behind(runtime, listening=True)
     OPEN[-1].listen(0)
     first = socket.socket(socket.AF_UNIX)
@@ -172,6 +195,30 @@ def test_a_master_is_named_by_the_folder_that_holds_its_own(runtime: Path) -> No
     folder = left_behind(runtime / "run", listening=True)
     left_behind(runtime, listening=True)
     assert f"unix:{folder}/master.sock" == str(find_master(str(runtime / "run")).address)
+
+
+def test_a_new_master_removes_what_killed_ones_left_and_nothing_else(runtime: Path) -> None:
+    gone = left_behind(runtime)
+    kept = {
+        left_behind(runtime, listening=True),
+        left_behind(runtime, None),
+        left_behind(runtime, Owner(pid=os.getpid(), started=_started(os.getpid()), config="")),
+    }
+    with private_folder(runtime) as first, private_folder(runtime) as second:
+        assert kept | {first, second} == set(runtime.glob("hsu-*"))
+    assert not gone.exists()
+
+
+def test_a_master_that_starts_is_not_taken_for_a_killed_one_by_others(runtime: Path) -> None:
+    with private_folder(runtime) as first:
+        for _ in ("before it has a socket", "before it listens"):
+            with private_folder(runtime):
+                assert {} == running_masters(runtime)
+                assert first.exists()
+            socket_of_it = socket.socket(socket.AF_UNIX)
+            OPEN.append(socket_of_it)
+            if not (first / "master.sock").exists():
+                socket_of_it.bind(f"{first}/master.sock")
 
 
 def test_a_folder_in_which_no_master_runs_is_named(runtime: Path, tmp_path: Path) -> None:
@@ -272,23 +319,80 @@ def test_what_is_no_token_is_refused_and_not_shown(runtime: Path) -> None:
 
 
 def test_without_a_runtime_directory_masters_meet_in_the_temporary_one(
-    runtime: Path, monkeypatch: pytest.MonkeyPatch
+    runtime: Path, temporary_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("XDG_RUNTIME_DIR")
-    monkeypatch.setattr(tempfile, "tempdir", str(runtime))
-    expected = runtime / f"hsu-{os.getuid()}"
-    assert expected == runtime_folder()
+    assert temporary_folder == runtime_folder()
     with private_folder() as folder:
-        assert expected == folder.parent
+        assert temporary_folder == folder.parent
         owner = owner_of(folder)
     assert owner is not None
     assert ("", True) == (owner.config, owner.lives)
 
 
-def test_a_runtime_folder_of_somebody_else_is_refused(runtime: Path) -> None:
+def test_the_temporary_directory_holds_a_folder_for_each_user(runtime: Path) -> None:
+    code = "from hsu_worker.master.folder import runtime_folder; print(runtime_folder())"
+    said = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment(TMPDIR=str(runtime)),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert f"{runtime}/hsu-{os.getuid()}\n" == said.stdout
+
+
+def of_another(path: Path) -> bool:
+    """Whether a folder could be given to another user, which only root can do."""
+    path.mkdir()
+    if os.getuid() == 0:
+        os.chown(path, 12345, -1)
+    return os.getuid() == 0
+
+
+def test_the_runtime_directory_of_another_user_is_not_used(
+    runtime: Path, temporary_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As after `sudo -E`. Who can't make one of another user has one that is no folder.
+    foreign = runtime / "foreign"
+    if not of_another(foreign):
+        foreign.rmdir()
+        foreign.touch()
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(foreign))
+    assert temporary_folder == runtime_folder()
+
+
+def test_what_can_be_no_runtime_folder_is_refused_with_the_cure(runtime: Path) -> None:
     (runtime / "link").symlink_to(runtime)
-    with pytest.raises(ConfigError) as refused, private_folder(runtime / "link"):
+    (runtime / "dangling").symlink_to("nowhere")
+    (runtime / "file").touch()
+    flaws = {
+        "link": "it is a link",
+        "dangling": "it is a link",
+        "file": "it is no folder",
+        "file/below": "Not a directory",
+    }
+    if of_another(runtime / "foreign"):
+        flaws["foreign"] = "it belongs to another user"
+    for name, flaw in flaws.items():
+        with pytest.raises(ConfigError) as refused, private_folder(runtime / name):
+            pass
+        cure = "set master.runtime_dir"
+        assert f"runtime folder {runtime}/{name}: {flaw}; {cure}" == str(refused.value)
+
+
+@pytest.mark.parametrize("what", ["tempfile.mkdtemp", "pathlib.Path.write_text"])
+def test_a_runtime_folder_in_which_nothing_can_be_made_is_refused(
+    runtime: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    # A mode would not keep root out.
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(what, refuse)
+    with pytest.raises(ConfigError) as refused, private_folder(runtime / "made"):
         pass
-    assert (
-        f"runtime folder {runtime}/link: it is not a folder of this user; set master.runtime_dir"
-    ) == str(refused.value)
+    assert (f"runtime folder {runtime}/made: Permission denied; set master.runtime_dir") == str(
+        refused.value
+    )
+    assert [] == os.listdir(runtime / "made")

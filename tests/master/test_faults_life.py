@@ -32,12 +32,13 @@ async def server_stream(self, request):
     yield Answer(number=2)"""
 
 #: Sync calls wait in one of two threads, for a lock that nobody lets go or for a file.
+#: One that waits must not look like one that works.
 THREADS = """def unary(self, request):
     Path(f'held-{request.number}').touch()
     if request.text == 'deadlock':
         LOCK.acquire()
     while request.number and not Path('go').exists():
-        time.sleep(0.01)
+        time.sleep(0.1)
     return Answer(number=os.getpid())"""
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.master import test_faults_mutants, test_keeper_mutants
+from tests.master import test_faults_mutants, test_fork, test_keeper_mutants
 from tests.master.sim import mutants
 
 TESTS = Path(__file__).parents[1]
@@ -19,7 +19,7 @@ ROWS = {
 }
 
 #: The faults that only a process can show.
-PROCESSES = {f"T{n}" for n in (*range(7, 14), *range(16, 22), *range(34, 39), *range(43, 49))}
+PROCESSES = {f"T{n}" for n in (*range(7, 14), *range(16, 22), *range(34, 39), *range(43, 52))}
 
 
 @cache
@@ -37,7 +37,7 @@ def named(row: str) -> Iterator[tuple[str, str, str]]:
 
 def test_each_fault_of_today_has_a_row() -> None:
     to_come = {*range(22, 28), *range(31, 34), 41, 42}
-    assert [f"T{n}" for n in range(1, 49) if n not in to_come] == list(ROWS)
+    assert [f"T{n}" for n in range(1, 52) if n not in to_come] == list(ROWS)
 
 
 @pytest.mark.parametrize("row", ROWS)
@@ -54,6 +54,7 @@ def test_the_planted_bugs_are_where_the_page_says() -> None:
         "test_keeper_mutants.py": {
             each.fault.partition(":")[0] for each in test_keeper_mutants.MUTANTS
         },
+        "test_fork.py": {row for row, *_ in test_fork.PLANTED},
         "test_faults_mutants.py": {
             *("T34", "T43"),
             *(each.rows for found in test_faults_mutants.MUTANTS.values() for each in found),

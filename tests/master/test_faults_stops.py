@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hsu_worker.master.keeper import live_processes, process_line
+from hsu_worker.master.keeper.processes import live_processes, process_line
 from hsu_worker.master.logs import LogLine
 from tests.gen.hsu_test_kinds import Ask
 from tests.master.kept import keeper_pid

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hsu_worker.errors import LaunchError
-from hsu_worker.master import keeper as script
+from hsu_worker.master.keeper.processes import process_line
 from hsu_worker.master.keeping import Exit, Keeper
 from tests.master import kept
 from tests.master.kept import bounded, keeper_pid, lives, python, start, started
@@ -232,7 +232,7 @@ async def test_leaving_stops_what_still_runs_and_leaves_no_zombie() -> None:
             owner = keeper_pid()
 
         assert not lives(pid)
-        assert script.process_line(owner) is None
+        assert process_line(owner) is None
         assert "exit code unknown" == str(await one.process.exited())
         await one.process.gone()
 
@@ -332,7 +332,7 @@ async def test_leaving_waits_for_no_process_that_the_application_has_forked() ->
             assert keeper._link is not None
             held = keeper._link._socket.fileno()
             fork = await asyncio.create_subprocess_exec("sleep", "60", pass_fds=[held])
-        assert script.process_line(owner) is None
+        assert process_line(owner) is None
     assert lives(fork.pid)
     fork.kill()
     await fork.wait()

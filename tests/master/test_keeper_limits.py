@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from hsu_worker.errors import LaunchError
-from hsu_worker.master import keeper as script
 from hsu_worker.master import keeper_link
+from hsu_worker.master.keeper.processes import process_line
 from hsu_worker.master.keeping import Keeper
 from tests.master import kept
 from tests.master.kept import bounded, keeper_pid, keeper_pids, lives, lose_keeper, python, start
@@ -90,9 +90,9 @@ async def test_a_keeper_that_may_not_fork_fails_the_start_and_lives_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # RLIMIT_NPROC doesn't bind root, as whom tests may run: the first fork fails by hand.
-    fork = "            process = subprocess.Popen("
+    fork = "        environment = environment_of(request, mark)\n"
     refuses = (
-        f"            if number == 2:\n                raise BlockingIOError({errno.EAGAIN}, '')\n"
+        f"        if mark.endswith('/2'):\n            raise BlockingIOError({errno.EAGAIN}, '')\n"
     )
     kept.plant(monkeypatch, tmp_path, fork, refuses + fork)
     async with Keeper() as keeper, bounded():
@@ -177,7 +177,7 @@ async def test_a_hundred_starts_and_stops_leave_nothing_behind() -> None:
 
         assert before == left_behind(os.getpid(), owner)
         assert tasks == len(asyncio.all_tasks())
-    assert script.process_line(owner) is None
+    assert process_line(owner) is None
 
 
 async def test_keepers_that_die_leave_nothing_behind() -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from hsu_worker.errors import LaunchError
 from hsu_worker.master import keeper as script
+from hsu_worker.master.keeper.processes import process_line
 from hsu_worker.master.keeping import Keeper
 from tests.master import kept
 from tests.master.kept import bare_keeper, bounded, read, start, write
@@ -57,7 +58,7 @@ async def test_a_refused_start_fails(tmp_path: Any, monkeypatch: pytest.MonkeyPa
     kept.plant(
         monkeypatch,
         tmp_path,
-        "                self._spawn(request, descriptors)",
+        "                self._start(request, descriptors)",
         "                raise KeyError",
     )
     async with Keeper() as keeper, bounded():
@@ -119,7 +120,7 @@ def stranger(mark: str | None) -> Generator[subprocess.Popen[bytes]]:
 
 def told(process: subprocess.Popen[bytes], **fields: object) -> dict[str, object]:
     """A request to take over a process as the command of number 1."""
-    line = script.process_line(process.pid)
+    line = process_line(process.pid)
     assert line is not None
     unit = {"id": 1, "pid": process.pid, "start": line.start, "exited": False, "signals": []}
     return {"op": "take-over", "units": [unit | fields]}
@@ -201,7 +202,7 @@ def test_a_keeper_that_can_not_look_leaves_the_takeover_to_the_next(
     near, far = socket.socketpair()
     with stranger(f"{ID}/1") as process, near, far:
         with subprocess.Popen(
-            [sys.executable, "-I", "-S", script.__file__, str(os.getpid())],
+            [sys.executable, "-I", "-S", script.PROGRAM, str(os.getpid())],
             stdin=far.fileno(),
             stderr=subprocess.PIPE,
             env={**os.environ, script.MARK: ID},

@@ -187,7 +187,7 @@ async def test_a_start_that_the_keeper_never_read_fails() -> None:
 async def test_a_start_that_nobody_could_report_leaves_no_process(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cancelled: bool
 ) -> None:
-    original = script.__file__
+    original = script.PROGRAM
     # It waits for its own end with the process alive.
     kept.plant(monkeypatch, tmp_path, DIES, "signal.pause()\n        " + DIES)
     reading, writing = os.pipe()
@@ -207,7 +207,7 @@ async def test_a_start_that_nobody_could_report_leaves_no_process(
         await asyncio.sleep(0)
         os.close(writing)
         pids = [int(await asyncio.to_thread(kept.read_line, reading)) for _ in range(2)]
-        monkeypatch.setattr(script, "__file__", original)
+        monkeypatch.setattr(script, "PROGRAM", original)
         assert [True, True] == [lives(pid) for pid in pids]
         if cancelled:
             starting.cancel()
@@ -303,7 +303,7 @@ async def test_a_keeper_that_is_killed_when_the_master_leaves_is_replaced(leavin
 async def test_where_nothing_can_be_proved_all_is_lost(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(script, "LINUX", False)
+    monkeypatch.setattr(keeping, "LINUX", False)
     async with Keeper() as keeper, bounded():
         process = await start(keeper, "sleep", "60")
         os.kill(keeper_pid(), signal.SIGKILL)

@@ -31,7 +31,7 @@ CRASHES = (
 )
 
 
-def status(phase: Phase, retry_in: float | None) -> UnitStatus:
+def status(phase: Phase, retry_in: float | None, pid: int | None = 7) -> UnitStatus:
     return UnitStatus(
         unit="u",
         phase=phase,
@@ -42,6 +42,7 @@ def status(phase: Phase, retry_in: float | None) -> UnitStatus:
         implements=("a.v1.A", "b.v1.B"),
         failure="exit code 3",
         retry_in=retry_in,
+        pid=pid,
     )
 
 
@@ -64,8 +65,9 @@ def test_an_event_of_every_kind_comes_back_as_it_was(kind: Kind, crash: Crash | 
 @pytest.mark.parametrize("retry_in", [None, 0.0, 1.5])
 @pytest.mark.parametrize("phase", Phase)
 def test_a_status_of_every_phase_comes_back_as_it_was(phase: Phase, retry_in: float | None) -> None:
-    told = status(phase, retry_in)
-    assert told == to_status(wire.UnitStatus.FromString(status_message(told).SerializeToString()))
+    for told in (status(phase, retry_in), status(phase, retry_in, pid=None)):
+        sent = wire.UnitStatus.FromString(status_message(told).SerializeToString())
+        assert told == to_status(sent)
 
 
 def test_a_unit_that_is_not_tried_again_by_itself_has_no_time_for_it() -> None:

@@ -27,7 +27,9 @@ from hsu_worker.master.policy import (
     Phase,
     Release,
     Restart,
+    Returning,
     Rules,
+    StandInAsked,
     Started,
     StartFailed,
     StartWanted,
@@ -168,6 +170,15 @@ class Interleavings(RuleBasedStateMachine):
     def swap_asked(self) -> None:
         self.feed(SwapAsked(self.callers))
 
+    @rule()
+    def stand_in_asked(self) -> None:
+        self.feed(StandInAsked(self.callers, "a worker"))
+
+    @precondition(lambda self: self.of(Phase.READY))
+    @rule(data=st.data(), within=st.sampled_from((0.5, 4.0)))
+    def returning(self, data: st.DataObject, within: float) -> None:
+        self.feed(Returning(self.draw(data, Phase.READY), within))
+
     @rule(close=st.sampled_from((False,) * 9 + (True,)))
     def close(self, close: bool) -> None:
         if close:
@@ -181,6 +192,7 @@ class Interleavings(RuleBasedStateMachine):
         for kind in (Release, Started, Lost, Unresponsive, Suspect, Alive, Leaving, Gone):
             self.feed(kind(number))
         self.feed(StartFailed(number, BROKEN))
+        self.feed(Returning(number, 1.0))
 
     @invariant()
     def one_worker_in_each_place(self) -> None:

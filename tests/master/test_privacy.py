@@ -58,6 +58,8 @@ class Planted:
             launch,
             'pass_env = ["PLANTED_PASSED"]',
             f'env_file = "{self.file}"',
+            # A fork does not show what it was launched with.
+            *(['launcher = "spawn"'] if launch.startswith("app") else []),
             *more,
             "[master]",
             f'runtime_dir = "{self.folder}/run"',
@@ -209,7 +211,9 @@ async def test_the_search_finds_what_a_worker_tells_of_itself(
 
 
 _WRITE = "Path('run/told').write_text(os.environ['PLANTED_PASSED'])"
+#: Popen, because what `os.spawnv` does is a fork, which grpc's threads may hold up for ever.
 _RUN = """
+import subprocess
 code = "import time; time.sleep(60)"
-os.spawnv(os.P_NOWAIT, sys.executable, [sys.executable, "-c", code, os.environ["PLANTED_FILE"]])
+subprocess.Popen([sys.executable, "-c", code, os.environ["PLANTED_FILE"]])
 """

@@ -17,10 +17,10 @@ from tests.master.sim.world import World, replay
 BLOCK = 1000
 
 #: Seeds in which a planted bug has to show itself.
-BOUND = 500
+BOUND = 1000
 
 #: The faults of which the policy decides the outcome.
-ROWS = {*(f"T{n}" for n in (*range(1, 10), 14, 15, 16, 28, 29, 30, 39, 40))}
+ROWS = {*(f"T{n}" for n in (*range(1, 10), 14, 15, 16, 28, 29, 30, 39, 40, 49))}
 
 
 def play(seed: int, story: str = "anything") -> World:
@@ -54,6 +54,13 @@ def test_no_call_under_swaps_fails() -> None:
     for seed in range(20):
         swapped += play(seed, "swaps").swaps
     assert 200 == swapped
+
+
+def test_no_call_under_stand_ins_that_come_and_leave_fails() -> None:
+    stood_in = 0
+    for seed in range(20):
+        stood_in += play(seed, "stand-ins").swaps
+    assert stood_in >= 160
 
 
 def test_the_same_seed_is_the_same_run() -> None:

@@ -46,6 +46,13 @@ async def test_a_command_that_is_not_executable(tmp_path: Path) -> None:
     assert message.endswith("program' is not executable: run `chmod +x` on it")
 
 
+async def test_a_command_that_is_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "program").mkdir()
+    assert (
+        f"unit 'u' did not start: command '{tmp_path}/program' is a folder: name the program in it"
+    ) == await error(tmp_path, text('command = ["./program"]'))
+
+
 async def test_a_command_that_ends_at_once(tmp_path: Path) -> None:
     code = "print('first', file=sys.stderr); print('no licence', file=sys.stderr); sys.exit(4)"
     assert (
@@ -57,8 +64,26 @@ async def test_a_command_that_ends_at_once(tmp_path: Path) -> None:
 async def test_a_command_that_never_announces_itself(tmp_path: Path) -> None:
     launch = script(tmp_path, "print('thinking', flush=True); time.sleep(1000)")
     assert (
-        "unit 'u' did not start: start timeout: no announce line for 1 s; raise its `stall`; "
+        "unit 'u' did not start: start timeout: no announce line for 1 s; does it write one "
+        "(docs/launch-contract.md)? If it is only slow, raise its `stall`; "
         "its last output:\n    thinking"
+    ) == await error(tmp_path, text(launch, 'stall = "1s"'))
+
+
+async def test_an_app_that_is_slow_to_import_announces_itself_by_itself(tmp_path: Path) -> None:
+    launch = app(tmp_path, before="time.sleep(1000)")
+    assert (
+        "unit 'u' did not start: start timeout: no announce line for 1 s; raise its `stall`"
+    ) == await error(tmp_path, text(launch, 'stall = "1s"', 'grace = "100ms"'))
+
+
+async def test_a_command_that_announces_an_earlier_launch(tmp_path: Path) -> None:
+    line = f"HSU 1 {'0' * 32} unix:/a"
+    launch = script(tmp_path, f"print('{line}', flush=True); time.sleep(1000)")
+    assert (
+        "unit 'u' did not start: start timeout: no announce line for 1 s; "
+        f"this one is another instance's: '{line}'; write this launch's HSU_INSTANCE; "
+        f"its last output:\n    {line}"
     ) == await error(tmp_path, text(launch, 'stall = "1s"'))
 
 
@@ -76,6 +101,15 @@ async def test_a_command_that_announces_another_instance(tmp_path: Path) -> None
         "unit 'u' did not start: the announce line is another instance's: 'abc'; "
         "write this launch's HSU_INSTANCE"
     ) == await error(tmp_path, text(script(tmp_path, code)))
+
+
+async def test_an_app_whose_module_is_elsewhere(tmp_path: Path) -> None:
+    message = await error(tmp_path, text('app = "nosuch:App"'))
+
+    assert message.endswith(
+        "its last output:\n    'nosuch:App': there is no module 'nosuch'; "
+        "set `cwd` in hsu.toml to the folder that holds it, or install it"
+    )
 
 
 async def test_an_app_that_can_not_be_imported(tmp_path: Path) -> None:
@@ -141,3 +175,25 @@ async def test_an_impatient_caller_leaves_the_start_to_the_others(tmp_path: Path
     assert "unit 'u': the time ran out while waiting for it (starting)" == caught.value.message
     assert Dispatch.NO == caught.value.dispatched
     assert ("patient", 1) == (answer.text, len(starts(tmp_path)))
+
+
+async def test_a_caller_whose_time_ends_in_a_long_start_reads_how_far_it_is(tmp_path: Path) -> None:
+    body = (
+        "@lifespan\n"
+        "async def model(self):\n"
+        "    report_progress(0.4, 'reading documents')\n"
+        "    while not Path('go').exists():\n"
+        "        await asyncio.sleep(0.01)\n"
+        "    yield"
+    )
+    async with running(tmp_path, text(app(tmp_path, body))) as it:
+        start = asyncio.create_task(it.master.start("u"))
+        await it.event("progress")
+        with pytest.raises(DeadlineExceeded) as caught:
+            await it.kinds.unary(Ask(), timeout=0.1)
+        (tmp_path / "go").touch()
+        await start
+
+    assert (
+        "unit 'u': the time ran out while waiting for it (starting): 40% reading documents"
+    ) == caught.value.message

@@ -114,7 +114,7 @@ def test_the_image_serves_the_app_where_it_is_asked_for_its_health() -> None:
     assert ("hsu_template.worker:app", True) == (options["app"], options["insecure_remote"])
 
     (port,) = dockerfile("EXPOSE")
-    assert f"tcp:0.0.0.0:{port}" == options["listen"]
+    assert (f"tcp:0.0.0.0:{port}",) == options["listen"]
     assert ["hsu-worker", "health", f"tcp:127.0.0.1:{port}"] == dockerfile("HEALTHCHECK")
     assert ["10001"] == dockerfile("USER")
 

@@ -1,4 +1,5 @@
 import asyncio
+import gc
 import os
 import socket
 import stat
@@ -131,6 +132,14 @@ async def test_a_file_that_is_no_socket_is_left_alone(tmp_path: Path) -> None:
     assert path.read_text() == "precious"
 
 
+async def test_a_folder_is_not_told_to_be_removed(tmp_path: Path) -> None:
+    with pytest.raises(AddressError) as raised:
+        async with kinds_at(Address(path=str(tmp_path))):
+            pass
+
+    assert str(raised.value) == f"address unix:{tmp_path}: it is a folder; name a file in it"
+
+
 async def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(AddressError) as raised:
         async with kinds_at(Address(path=str(tmp_path / "no" / "a.sock"))):
@@ -139,6 +148,33 @@ async def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     assert str(raised.value) == (
         f"address unix:{tmp_path}/no/a.sock: the folder {tmp_path}/no does not exist; create it"
     )
+
+
+async def test_a_start_that_is_cancelled_leaves_nothing(tmp_path: Path) -> None:
+    complaints: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, what: complaints.append(what))
+    address = Address(path=str(tmp_path / "a.sock"))
+    entered = False
+    steps = 0
+    while not entered:
+        manager = kinds_at(address)
+        entering = asyncio.ensure_future(manager.__aenter__())
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        entered = entering.done()
+        entering.cancel()
+        if entered:
+            await manager.__aexit__(None, None, None)
+        else:
+            with pytest.raises(asyncio.CancelledError):
+                await entering
+        assert [] == os.listdir(tmp_path)
+        steps += 1
+    # What ends badly is told when it is collected.
+    gc.collect()
+    assert steps > 2
+    assert {asyncio.current_task()} == asyncio.all_tasks()
+    assert [] == complaints
 
 
 async def test_a_hundred_servers_race_for_one_socket_and_one_gets_it(tmp_path: Path) -> None:

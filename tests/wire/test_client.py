@@ -77,6 +77,18 @@ async def test_a_stream_that_the_worker_ends_early_and_well_is_no_error() -> Non
             assert answers == ["enough"]
 
 
+async def test_a_timeout_of_centuries_is_none() -> None:
+    """grpc alone takes it for one that has passed."""
+    async with running(AsyncKinds()) as worker:
+        client = worker.client(Kinds)
+        for timeout in (1e10, 1e20, 1e300, float("inf")):
+            assert "a" == (await client.unary(Ask(text="a"), timeout=timeout)).text
+            assert [0, 1] == [
+                answer.number
+                async for answer in client.server_stream(Ask(number=2), timeout=timeout)
+            ]
+
+
 async def test_a_deadline_in_the_middle_of_sending_is_a_deadline() -> None:
     async def endless() -> AsyncGenerator[Ask, None]:
         while True:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import signal
 import sys
 from asyncio.subprocess import PIPE, Process
@@ -61,7 +62,9 @@ def write_service(folder: Path, body: str = "", *, before: str = "") -> str:
 
 
 def environment(**more: str) -> dict[str, str]:
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    kept = {
+        name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ
+    }
     return kept | {"PYTHONPATH": str(ROOT)} | more
 
 
@@ -200,6 +203,27 @@ async def serving(
         yield process
     finally:
         await _end(process)
+
+
+async def served_at(process: Process) -> Address:
+    """Where it says that it serves."""
+    assert process.stdout
+    assert process.stderr
+    line = (await asyncio.wait_for(process.stdout.readline(), 20)).decode()
+    match = re.match(r"serving hsu\.test\.v1\.Kinds at (\S+?)[,;]? ", line)
+    assert match, line or (await process.stderr.read()).decode()
+    return Address.parse(match[1])
+
+
+@asynccontextmanager
+async def connected(address: Address | str, token: str = "") -> AsyncGenerator[Connection, None]:
+    """A connection to whoever listens at an address."""
+    at = address if isinstance(address, Address) else Address.parse(address)
+    connection = Connection.open(at, token=token)
+    try:
+        yield connection
+    finally:
+        await connection.close()
 
 
 async def _end(process: Process) -> None:

@@ -586,8 +586,22 @@ async def test_a_module_that_does_not_exist_is_named(tmp_path: Path) -> None:
     assert code == 3
     assert errors == (
         "'nosuch:app': there is no module 'nosuch'; "
-        "start from the folder that holds it, or install it\n"
+        "set `cwd` in hsu.toml to the folder that holds it, or install it\n"
     )
+
+
+async def test_a_line_that_was_printed_is_not_lost_when_the_process_ends_at_once(
+    tmp_path: Path,
+) -> None:
+    target = write_service(
+        tmp_path, "async def unary(self, request):\n    print('last words')\n    os._exit(7)"
+    )
+    async with launched(tmp_path, target) as worker:
+        await worker.start()
+        with pytest.raises(Unavailable):
+            await worker.kinds.unary(Ask())
+        assert 7 == await worker.exit_code()
+        assert "last words\n" == await worker.output()
 
 
 async def test_an_error_in_the_users_module_keeps_its_own_traceback(tmp_path: Path) -> None:

@@ -4,10 +4,12 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from hsu_worker import Limits, implements
+from hsu_worker import Limits, NotFound, implements
 from hsu_worker.gen.hsu_core import (
     Core,
     HandshakeRequest,
+    KeepPlaceRequest,
+    KeepPlaceResponse,
     RegisterRequest,
     RegisterResponse,
     Registry,
@@ -41,6 +43,9 @@ class FakeRegistry:
             self.end.clear()
         finally:
             self.went.put_nowait(request.unit)
+
+    async def keep_place(self, request: KeepPlaceRequest) -> KeepPlaceResponse:
+        raise NotFound("nobody stands in")
 
 
 @asynccontextmanager

@@ -135,6 +135,25 @@ class SwapAsked:
 
 
 @dataclass(frozen=True, slots=True)
+class StandInAsked:
+    """A worker that somebody else started shall serve in the unit's place, until it leaves."""
+
+    spec: int
+    """The number of its launch specification."""
+    who: str = ""
+    """Which one, for the record."""
+
+
+@dataclass(frozen=True, slots=True)
+class Returning:
+    """A stand-in is about to leave, and comes back."""
+
+    generation: int
+    within: float
+    """Seconds from its end on, for which calls wait for it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Close:
     """The master leaves."""
 
@@ -155,5 +174,7 @@ Event: TypeAlias = (
     | StartWanted
     | StopAsked
     | SwapAsked
+    | StandInAsked
+    | Returning
     | Close
 )

@@ -6,8 +6,8 @@ from math import inf
 from typing import TypeAlias
 
 from hsu_worker.errors import FailedPrecondition, RpcError
-from hsu_worker.master.policy import places, refusals
-from hsu_worker.master.policy.effects import Effect, Grant, Probe, Refuse, Start, SwapEnded, Tell
+from hsu_worker.master.policy import places, refusals, stand_ins, swaps
+from hsu_worker.master.policy.effects import Effect, Grant, Probe, Refuse, SwapEnded, Tell
 from hsu_worker.master.policy.events import (
     Alive,
     Arrive,
@@ -18,6 +18,8 @@ from hsu_worker.master.policy.events import (
     Leaving,
     Lost,
     Release,
+    Returning,
+    StandInAsked,
     Started,
     StartFailed,
     StartWanted,
@@ -27,7 +29,7 @@ from hsu_worker.master.policy.events import (
     Tick,
     Unresponsive,
 )
-from hsu_worker.master.policy.state import Generation, Phase, State, evolve
+from hsu_worker.master.policy.state import Phase, State, evolve
 from hsu_worker.master.policy.trouble import Restart, Trouble
 
 Decision: TypeAlias = tuple[State, Sequence[Effect]]
@@ -66,6 +68,8 @@ def note(state: State, event: Event, now: float) -> Decision:
             current = places.ready(state, number)
             if current is None:
                 return state, ()
+            if current.stand_in:
+                return stand_ins.leaving(state, current, now)
             wanted = state.wanted or state.rules.restart is Restart.ALWAYS
             leaving = places.drained(state, current, now, "exit", "it is leaving by itself")
             return evolve(leaving, wanted=wanted, cause=("restart", "it left by itself")), ()
@@ -84,11 +88,16 @@ def note(state: State, event: Event, now: float) -> Decision:
                 and not (current.stop_asked or current.suspect)
             )
             cause = state.cause if comes else (trigger, "somebody asked for it")
-            return evolve(state, held=False, wanted=not comes, trouble=Trouble(), cause=cause), ()
+            state = evolve(state, held=False, kept_until=None, trouble=Trouble())
+            return evolve(state, wanted=not comes, cause=cause), ()
         case StopAsked(hold):
             return _stop_asked(state, now, hold)
         case SwapAsked(spec):
-            return _swap_asked(state, spec)
+            return swaps.asked(state, spec)
+        case StandInAsked(spec, who):
+            return swaps.asked(state, spec, stand_in=True, why=who)
+        case Returning(number, within):
+            return stand_ins.returning(state, number, within), ()
         case Close():
             refused = (Refuse(state.waiters, refusals.leaving(state)),) if state.waiters else ()
             closed, effects = _stop_asked(evolve(state, closed=True, waiters=()), now, hold=False)
@@ -134,41 +143,16 @@ def _started(state: State, number: int, now: float) -> Decision:
     ready = evolve(generation, phase=Phase.READY, since=now, quiet_since=now)
     if generation is state.current:
         return evolve(state, current=ready), ()
-    old = state.current
-    if state.held:
-        # It is fit to take the place, and the place stays empty.
-        effects: list[Effect] = []
-        fit = evolve(state, spec=ready.spec, trouble=Trouble())
-        return places.stopping(fit, ready, effects, "swap", "the unit is held"), effects
-    flipped = evolve(
-        state,
-        current=ready,
-        candidate=None,
-        spec=ready.spec,
-        trouble=Trouble(),
-    )
-    why = f"generation {number} has taken its place"
-    told = Tell("swapped", number, "swap", f"calls go to generation {number}")
-    if old is None:
-        return flipped, (told, SwapEnded(number, None))
-    effects = [told]
-    flipped = evolve(flipped, retiring=old)
-    if old.serves:
-        flipped = places.drained(flipped, old, now, "swap", why)
-    elif old.phase is Phase.STARTING:
-        flipped = places.stopping(flipped, old, effects, "swap", why)
-    return flipped, effects
+    return swaps.flipped(state, ready, now)
 
 
 def _start_failed(state: State, number: int, error: RpcError, now: float, draw: float) -> Decision:
     generation = state.find(number)
     if generation is None or generation.phase is not Phase.STARTING:
         return state, ()
-    effects: list[Effect] = []
     if generation is state.candidate:
-        state = places.stopping(state, generation, effects, "start", error.message)
-        refused = FailedPrecondition(f"the swap failed, and nothing has changed: {error.message}")
-        return _swap_failed(state, number, refused, effects), effects
+        return swaps.start_failed(state, generation, error)
+    effects: list[Effect] = []
     if state.waiters:
         effects.append(Refuse(state.waiters, error))
     failed = _failed(evolve(state, waiters=()), error.message, now, draw, effects, number)
@@ -192,6 +176,8 @@ def _lost(
     generation = state.find(number)
     if generation is None or not generation.serves:
         return state, ()
+    if generation.stand_in:
+        return stand_ins.lost(state, generation, how, now, force=force)
     effects: list[Effect] = []
     deliberate = generation.phase is Phase.DRAINING
     if generation is state.current and not deliberate:
@@ -247,12 +233,12 @@ def _stop_asked(state: State, now: float, hold: bool) -> Decision:
     trouble = state.trouble
     if trouble.retry_at != inf:
         trouble = replace(trouble, retry_at=None, open=False)
-    state = evolve(state, held=hold or state.held, wanted=False, trouble=trouble)
-    if state.candidate is not None and state.candidate.phase is Phase.STARTING:
-        number = state.candidate.number
+    state = evolve(state, held=hold or state.held, wanted=False, trouble=trouble, kept_until=None)
+    candidate = state.candidate
+    if candidate is not None and candidate.phase is Phase.STARTING:
         stopped = FailedPrecondition(f"unit {state.rules.unit!r} was stopped during the swap")
-        state = places.stopping(state, state.candidate, effects, "asked", "the unit was stopped")
-        state = _swap_failed(state, number, stopped, effects)
+        state = places.stopping(state, candidate, effects, "asked", "the unit was stopped")
+        state = swaps.failed(state, candidate, stopped, effects)
     current = state.current
     if state.waiters and (hold or current is None):
         effects.append(Refuse(state.waiters, refusals.stopped(state)))
@@ -268,24 +254,3 @@ def _stop_asked(state: State, now: float, hold: bool) -> Decision:
     if current.phase is Phase.READY:
         return places.drained(state, current, now, trigger, why), effects
     return state, effects
-
-
-def _swap_asked(state: State, spec: int) -> Decision:
-    number = state.last + 1
-    refusal = ""
-    if state.closed:
-        refusal = "the master is leaving"
-    elif state.candidate is not None or state.retiring is not None:
-        refusal = "a swap is under way; try again when it has ended"
-    if refusal:
-        error = FailedPrecondition(f"unit {state.rules.unit!r}: {refusal}")
-        return state, (SwapEnded(0, error),)
-    candidate = Generation(number=number, spec=spec)
-    return evolve(state, candidate=candidate, last=number), (
-        Start(number, spec, "swap", "somebody asked for it"),
-    )
-
-
-def _swap_failed(state: State, number: int, error: RpcError, effects: list[Effect]) -> State:
-    effects.append(Tell("swap failed", number, "swap", error.message))
-    return evolve(state, swap_error=error)

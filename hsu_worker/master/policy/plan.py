@@ -35,6 +35,11 @@ def plan(state: State, now: float, effects: list[Effect]) -> State:
 
 
 def _start(state: State, now: float, effects: list[Effect], wake: list[float]) -> State:
+    if state.kept_until is not None:
+        if now < state.kept_until:
+            wake.append(state.kept_until)
+            return state
+        state = evolve(state, kept_until=None)
     trouble = state.trouble
     if trouble.blocks(now):
         assert trouble.retry_at is not None
@@ -88,7 +93,7 @@ def _ready(
             state = evolve(state, trouble=Trouble())
         else:
             wake.append(recovered)
-    if rules.idle is None or current.leases or state.waiters:
+    if rules.idle is None or current.stand_in or current.leases or state.waiters:
         return state
     if now >= current.quiet_since + rules.idle:
         state = places.served(state, current, now)

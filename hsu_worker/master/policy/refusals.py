@@ -5,6 +5,7 @@ from math import inf
 from google.protobuf.message import Message
 
 from hsu_worker.errors import (
+    DeadlineExceeded,
     Dispatch,
     FailedPrecondition,
     ResourceExhausted,
@@ -57,6 +58,18 @@ def held(state: State) -> Unavailable:
 def not_running(state: State) -> Unavailable:
     text = f" is {state.phase}, and the call asked not to wait for a start"
     return _unavailable(state, "NOT_RUNNING", text)
+
+
+def late(state: State, note: str, *, own: bool) -> RpcError:
+    """The time to wait is over: the caller's own, or the most that anybody waits."""
+    reason = state.trouble.reason
+    last = (f": {note}" if note else "") + (f"; it failed before: {reason}" if reason else "")
+    unit = state.rules.unit
+    return (DeadlineExceeded if own else Unavailable)(
+        f"unit {unit!r}: the time ran out while waiting for it ({state.phase}){last}",
+        details=[error_info("NOT_READY", unit=unit)],
+        dispatched=Dispatch.NO,
+    )
 
 
 def full(state: State) -> ResourceExhausted:

@@ -30,6 +30,11 @@ class Generation:
 
     number: int
     spec: int = 0
+    stand_in: bool = False
+    """Somebody else's worker, in the unit's place until it leaves. It is never stopped for being
+    idle, and its end is no failure of the unit."""
+    returns: float = 0.0
+    """Of a stand-in: seconds within which it comes back after its end; 0: it doesn't."""
     phase: Phase = Phase.STARTING
     leases: int = 0
     since: float = 0.0
@@ -73,6 +78,8 @@ class State:
     """Trigger and evidence for the next start."""
     wanted: bool = False
     """It shall run without a call."""
+    kept_until: float | None = None
+    """Nothing is started before this: the place is kept for a stand-in that comes back."""
     trouble: Trouble = Trouble()  # noqa: RUF009  immutable
     held: bool = False
     """Somebody stopped it for good; calls are refused."""

@@ -17,8 +17,10 @@ from hsu_worker.serving.logring import LogRing
 from hsu_worker.serving.signals import signals_lead_to
 from hsu_worker.wire.address import Address
 from hsu_worker.worker.answering import answering
-from hsu_worker.worker.core import DEFAULT_GRACE
+from hsu_worker.worker.departure import DEFAULT_GRACE
+from hsu_worker.worker.exit_codes import NOT_STARTED, OK
 from hsu_worker.worker.lifeline import Lifeline
+from hsu_worker.worker.notify import Notify
 from hsu_worker.worker.plugin.certificate import Identity, make_identity
 from hsu_worker.worker.plugin.controller import Controller
 from hsu_worker.worker.plugin.descriptors import take_stdout, until_unread
@@ -27,7 +29,7 @@ from hsu_worker.worker.plugin.relay import relaying
 from hsu_worker.worker.plugin.stdio import Stdio
 from hsu_worker.worker.plugin.variables import PluginVariables
 from hsu_worker.worker.recording import Recording
-from hsu_worker.worker.run import NOT_STARTED, OK, load_or_show, run
+from hsu_worker.worker.run import load_or_show, run
 from hsu_worker.worker.serve import started_alone
 from hsu_worker.worker.shutdown import shut_down
 
@@ -55,7 +57,12 @@ class Plugin:
 
 
 def run_plugin(
-    target: str, variables: PluginVariables, *, version: int | None = None, log_level: str = "INFO"
+    target: str,
+    variables: PluginVariables,
+    *,
+    factory: bool = False,
+    version: int | None = None,
+    log_level: str = "INFO",
 ) -> int:
     """Be a host's plugin until it is time to leave; returns the exit code.
 
@@ -63,6 +70,8 @@ def run_plugin(
         target: What to serve, `module:App`.
 
         variables: What the host says.
+
+        factory: `target` names a function that makes what to serve.
 
         version: The version of the host's protocol to speak; None: its newest.
 
@@ -84,7 +93,7 @@ def run_plugin(
     stdio = Stdio()
     recording = Recording(ring, HclogHandler(os.dup(2)), level=log_level)
     with stdio.captures_stdout():
-        app = load_or_show(target)
+        app = load_or_show(target, factory=factory)
         if app is None:
             return NOT_STARTED
         recording.install()
@@ -131,7 +140,8 @@ async def live_as_plugin(app: App, plugin: Plugin) -> str:
             controller.leads_to(worker.departure)
             if plugin.lifeline is not None:
                 plugin.lifeline.leads_to(worker.departure)
-            failure = await started_alone(worker)
+            # The service of a service manager is the host, if any is.
+            failure = await started_alone(worker, Notify({}))
             if failure:
                 return failure
             _let_in(public, plugin.variables.group)

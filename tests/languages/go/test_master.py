@@ -45,7 +45,9 @@ def client(it: Running) -> InterfaceAClient:
 
 def pid(it: Running) -> int:
     """The process that calls go to."""
-    return int(it.master.status()["u"].detail.split()[1])
+    found = it.master.status()["u"].pid
+    assert found is not None
+    return found
 
 
 def language(it: Running) -> str:
@@ -106,17 +108,18 @@ async def test_swaps_between_go_and_python_under_load_lose_no_call(tmp_path: Pat
             return len(totals) > count
 
         await client(it).summarize(TEXT, timeout=30)
-        callers = [asyncio.create_task(caller()) for _ in range(8)]
         languages: list[str] = []
-        for round_ in range(6):
-            if round_ % 2:
-                await it.master.swap("u", command=[str(WORKER)])
-            else:
-                await it.master.swap("u", app="hsu_a_service1:App")
-            languages.append(language(it))
-            await until(partial(more_than, len(totals) + 20))
-        done.set()
-        await asyncio.gather(*callers)
+        async with asyncio.TaskGroup() as callers:
+            for _ in range(8):
+                callers.create_task(caller())
+            for round_ in range(6):
+                if round_ % 2:
+                    await it.master.swap("u", command=[str(WORKER)])
+                else:
+                    await it.master.swap("u", app="hsu_a_service1:App")
+                languages.append(language(it))
+                await until(partial(more_than, len(totals) + 20))
+            done.set()
         assert ["python", "go"] * 3 == languages
         assert [] == [event for event in it.told if event.kind in ("exited", "failed")]
 

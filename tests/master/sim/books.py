@@ -24,7 +24,9 @@ from hsu_worker.master.policy import (
     Refuse,
     Release,
     Restart,
+    Returning,
     Rules,
+    StandInAsked,
     Start,
     Started,
     StartFailed,
@@ -53,6 +55,9 @@ class Record:
 
     number: int
     swap: bool
+    spec: int = 0
+    stand_in: bool = False
+    returns: float = 0.0
     ready: float | None = None
     leases: int = 0
     quiet: float = 0.0
@@ -82,6 +87,10 @@ class Books:
         self.current: Record | None = None
         self.waiting: dict[int, None] = {}
         self.last = 0
+        self.spec = 0
+        """How the ones to come are launched."""
+        self.kept: float | None = None
+        """Until when the place is kept for a stand-in."""
         self.wanted = False
         self.held = False
         self.closed = False
@@ -146,12 +155,16 @@ class Books:
                     coming = coming and self.phase in (Phase.STARTING, Phase.READY)
                     # A suspected one may be dead.
                     coming = coming and not (current is not None and current.suspect)
-                    self.held, self.wanted = False, not coming
+                    self.held, self.wanted, self.kept = False, not coming, None
                     self.health.forget()
             case StopAsked(hold):
                 self._stop(now, hold)
-            case SwapAsked():
+            case SwapAsked() | StandInAsked():
                 self.swaps += 1
+            case Returning(number, within):
+                back = self._current(number, Phase.READY)
+                if back is not None and back.stand_in:
+                    back.returns = within
             case Close():
                 self.closed = True
                 self._stop(now, hold=False)
@@ -160,6 +173,8 @@ class Books:
                 if leaving is not None:
                     self._drain(leaving, now)
                     self.wanted = self.wanted or self.rules.restart is Restart.ALWAYS
+                    if leaving.returns:
+                        self.kept = now + leaving.returns
             case Suspect(number):
                 suspected = self._current(number, Phase.READY)
                 if suspected is not None:
@@ -185,9 +200,12 @@ class Books:
 
     def _flip(self, record: Record, now: float) -> None:
         self.health.forget()
+        if not record.stand_in:
+            self.spec = record.spec
         if self.held:
             # It could take the place, which somebody wants empty.
             return
+        self.kept = None
         old, self.current = self.current, record
         self.wanted = record.swap = False
         if old is not None:
@@ -205,6 +223,10 @@ class Books:
     def _lost(
         self, number: int, now: float, draw: float, clean: bool, finishes: bool = False
     ) -> None:
+        current = self.current
+        if current is not None and current.number == number and current.stand_in:
+            self._stand_in_lost(current, now)
+            return
         lost = self._current(number, Phase.READY)
         if lost is not None:
             assert lost.ready is not None
@@ -218,8 +240,16 @@ class Books:
             else:
                 self.health.serve(now - lost.ready)
 
+    def _stand_in_lost(self, stand_in: Record, now: float) -> None:
+        """Its end is no failure; one that comes back finds its place, unless somebody wanted it."""
+        if stand_in.phase is Phase.READY:
+            self.wanted = self.wanted or self.rules.restart is Restart.ALWAYS
+        elif stand_in.phase is not Phase.DRAINING or self.kept is None:
+            return
+        self.kept = now + stand_in.returns if stand_in.returns else None
+
     def _stop(self, now: float, hold: bool) -> None:
-        self.held, self.wanted = hold or self.held, False
+        self.held, self.wanted, self.kept = hold or self.held, False, None
         self.health.stop()
         current = self.current
         if current is not None:
@@ -230,6 +260,8 @@ class Books:
     def _pass_time(self, now: float) -> None:
         current = self.current
         if current is None:
+            if self.kept is not None and now >= self.kept:
+                self.kept = None
             self.health.pass_time(now)
         elif current.phase is Phase.READY:
             assert current.ready is not None
@@ -289,15 +321,22 @@ class Books:
         expect(effect.trigger and effect.why, "a start without a cause")
         expect(not self.closed, "a start after the close")
         self.last = effect.generation
-        swap = isinstance(event, SwapAsked) and effect.trigger == "swap"
-        record = Record(number=effect.generation, swap=swap)
+        stand_in = isinstance(event, StandInAsked) and effect.trigger == "stand-in"
+        swap = stand_in or (isinstance(event, SwapAsked) and effect.trigger == "swap")
+        record = Record(number=effect.generation, swap=swap, spec=effect.spec, stand_in=stand_in)
         if swap:
             others = [each for each in self.live.values() if each is not self.current]
             expect(not others, "a second swap")
+            there = self.current is not None and self.current.stand_in
+            taken = stand_in and there and self.phase is Phase.READY
+            expect(not taken, "a second stand-in")
+            expect(not (stand_in and self.held), "a stand-in for a unit that is held")
         else:
             expect(self.current is None, "a second worker in the same place")
             expect(not self.held, "a start while held")
             expect(self.waiting or self.wanted, "a start that nobody wants")
+            expect(effect.spec == self.spec, "launched as something else than the unit")
+            expect(self.kept is None or now >= self.kept, "a start while the place is kept")
             expect(not self.health.blocks(now), "a start before the backoff was over")
             self.health.pass_time(now)
             self.current, self.wanted = record, False
@@ -320,6 +359,7 @@ class Books:
             fit = of_it and isinstance(event, Started) and self.held
             expect(fit, "a swap was given up")
         elif effect.trigger == "idle":
+            expect(not record.stand_in, "an idle stop of a stand-in")
             expect(not record.leases, "an idle stop under a call")
             expect(not self.waiting, "an idle stop while somebody waits")
             idle = self.rules.idle
@@ -381,7 +421,10 @@ class Books:
         if current is None:
             if self.waiting or self.wanted:
                 health = self.health
-                expect(health.blocks(now), "nothing starts, and nothing stands against it")
+                kept = self.kept is not None and now < self.kept
+                expect(health.blocks(now) or kept, "nothing starts, and nothing stands against it")
+                if self.kept is not None:
+                    due.append(self.kept)
                 expect(not (health.open and self.waiting), "a caller waits behind the breaker")
                 if health.retry_at is not None and health.retry_at != float("inf"):
                     due.append(health.retry_at)
@@ -392,7 +435,7 @@ class Books:
             if self.waiting:
                 full = current.leases == self.rules.concurrency
                 expect(full or current.suspect, "a caller waits for nothing")
-            elif not current.leases and self.rules.idle is not None:
+            elif not (current.leases or current.stand_in or self.rules.idle is None):
                 due.append(current.quiet + self.rules.idle)
             if self.health.streak:
                 due.append(self.health.healthy_at(current.ready))

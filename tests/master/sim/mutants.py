@@ -299,7 +299,7 @@ MUTANTS = (
     Mutant(
         "a swap that flips before the new one is ready",
         "T28",
-        "note:_swap_asked",
+        "swaps:asked",
         "candidate=candidate, last=number",
         "current=candidate, retiring=state.current, last=number",
         "swaps",
@@ -329,26 +329,25 @@ MUTANTS = (
     Mutant(
         "a swap that lifts a hold",
         "T15 T28",
-        "note:_started",
+        "swaps:flipped",
         "if state.held:",
         "if False:",
     ),
     Mutant(
         "a failed swap that takes the old one away",
         "T29",
-        "note:_start_failed",
-        "state = places.stopping(state, generation, effects",
+        "swaps:start_failed",
+        "state = places.stopping(state, candidate, effects",
         "if state.current and state.current.serves:\n"
-        "            state = places.stopping(state, state.current, effects, 'swap', 'it failed')\n"
-        "        state = places.stopping(state, generation, effects",
+        "        state = places.stopping(state, state.current, effects, 'swap', 'it failed')\n"
+        "    state = places.stopping(state, candidate, effects",
     ),
     Mutant(
         "a failed swap that counts as a crash of the unit",
         "T29",
         "note:_start_failed",
         "if generation is state.candidate:",
-        "state = _failed(state, 'x', now, draw, effects, number)\n"
-        "    if generation is state.candidate:",
+        "state = _failed(state, 'x', now, draw, [], number)\n    if generation is state.candidate:",
     ),
     Mutant(
         "a failed swap of which nobody is told",
@@ -356,6 +355,76 @@ MUTANTS = (
         "note:_gone",
         "(ended,)",
         "()",
+    ),
+    Mutant(
+        "a unit that is launched like its last stand-in",
+        "T49",
+        "swaps:flipped",
+        "state.spec if ready.stand_in else ready.spec",
+        "ready.spec",
+    ),
+    Mutant(
+        "a second stand-in in the first one's place",
+        "T49",
+        "swaps:asked",
+        "current.stand_in and current.phase is Phase.READY",
+        "False",
+    ),
+    Mutant(
+        "a stand-in for a unit that is held",
+        "T49",
+        "swaps:asked",
+        "stand_in and state.held",
+        "False",
+    ),
+    Mutant(
+        "the end of a stand-in that counts as a crash of the unit",
+        "T49",
+        "note:_lost",
+        "if generation.stand_in:",
+        "if False:",
+    ),
+    Mutant(
+        "a stand-in that is stopped for being idle",
+        "T49",
+        "plan:_ready",
+        "current.stand_in or ",
+        "",
+    ),
+    Mutant(
+        "a stand-in that leaves, and takes the calls with it that wait",
+        "T49",
+        "stand_ins:_given_back",
+        "wanted=state.wanted",
+        "waiters=(), wanted=state.wanted",
+    ),
+    Mutant(
+        "a start while the place is kept",
+        "T49",
+        "plan:_start",
+        "now < state.kept_until",
+        "False",
+    ),
+    Mutant(
+        "a place that is kept for ever",
+        "T49",
+        "plan:_start",
+        "wake.append(state.kept_until)",
+        "pass",
+    ),
+    Mutant(
+        "a place that is still kept after a stop",
+        "T49",
+        "note:_stop_asked",
+        "kept_until=None",
+        "kept_until=state.kept_until",
+    ),
+    Mutant(
+        "a place that is kept for one that is back",
+        "T49",
+        "swaps:flipped",
+        "kept_until=None,",
+        "",
     ),
     Mutant(
         "a drain without an end",
@@ -403,7 +472,7 @@ MUTANTS = (
         "a swap that goes on after a stop",
         "T40",
         "note:_stop_asked",
-        "state.candidate is not None and state.candidate.phase is Phase.STARTING",
+        "candidate is not None and candidate.phase is Phase.STARTING",
         "False",
     ),
     Mutant(

@@ -18,6 +18,7 @@ class Worker:
     closed: bool = False
     """Nobody can connect to it any more, and it lives."""
     stuck: bool = False
+    stand_in: bool = False
 
 
 @dataclass(slots=True, eq=False)

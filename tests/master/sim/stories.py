@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 from hsu_worker.master.policy import Restart, Rules
 
 #: What somebody at a terminal does.
-Deed: TypeAlias = Literal["stop", "hold", "start", "restart", "swap", "suspect", "tick"]
+Deed: TypeAlias = Literal["stop", "hold", "start", "restart", "swap", "stand-in", "suspect", "tick"]
 
 #: How a start, or a worker that runs, turns out.
 Fate: TypeAlias = Literal[
@@ -48,7 +48,8 @@ class Story:
     fates: tuple[Fate, ...] = ("well",)
     startup: tuple[float, float] = (0.05, 0.2)
     life: float = 1.0
-    """How long a worker lives that doesn't turn out well."""
+    """How long a worker lives that doesn't turn out well, and a stand-in that does."""
+    stand_in_fates: tuple[Fate, ...] = ("crashes", "exits", "leaves", "leaves")
     ending: tuple[float, float] = (0.0, 0.1)
     pause: tuple[float, float] = (0.0, 0.0)
     """Between the calls of one caller."""
@@ -94,6 +95,8 @@ def anything(dice: Random) -> Story:
     deeds: list[Deed] = ["stop", "start", "restart", "swap", "swap", "suspect", "tick"]
     if dice.random() < 0.3:
         deeds += ["hold", "hold", "start", "start"]
+    if dice.random() < 0.5:
+        deeds += ["stand-in"] * 4
     trouble = dice.random() < 0.6
     return Story(
         rules=rules,
@@ -159,4 +162,28 @@ def recovery(dice: Random) -> Story:
     )
 
 
-STORIES = {"anything": anything, "idle-edge": idle_edge, "recovery": recovery, "swaps": swaps}
+def stand_ins(dice: Random) -> Story:
+    """Stand-ins that come and leave in order, under twelve callers that never rest."""
+    return Story(
+        rules=Rules(unit="u", concurrency=dice.choice((None, 4)), idle=dice.choice((None, 0.1))),
+        calls=tuple(
+            Planned(at=dice.uniform(0, 0.1), length=dice.uniform(0, 0.3), then=40)
+            for _ in range(12)
+        ),
+        deeds=tuple((at * dice.uniform(0.3, 1.0), "stand-in") for at in range(1, 9)),
+        pause=(0.0, 0.02),
+        life=0.3,
+        stand_in_fates=("leaves",),
+        grid=dice.choice((0.0, 0.05)),
+        flawless=True,
+        least=(2, 40),
+    )
+
+
+STORIES = {
+    "anything": anything,
+    "idle-edge": idle_edge,
+    "recovery": recovery,
+    "swaps": swaps,
+    "stand-ins": stand_ins,
+}

@@ -25,6 +25,8 @@ from hsu_worker.master.policy import (
     Probe,
     Refuse,
     Release,
+    Returning,
+    StandInAsked,
     Start,
     Started,
     StartFailed,
@@ -163,8 +165,8 @@ class World:
             case Refuse(waiters):
                 for waiter in waiters:
                     self._end(self.waiting.pop(waiter), "refused")
-            case Start(number):
-                self._start(number)
+            case Start(number, _, trigger):
+                self._start(number, stand_in=trigger == "stand-in")
             case Stop(number):
                 self._stop(self.workers[number])
             case Probe(number):
@@ -256,8 +258,8 @@ class World:
     def _fate(self, fates: tuple[Fate, ...]) -> Fate:
         return self.dice.choice(fates) if self.now < self.story.calm else "well"
 
-    def _start(self, number: int) -> None:
-        worker = self.workers[number] = Worker(number)
+    def _start(self, number: int, *, stand_in: bool) -> None:
+        worker = self.workers[number] = Worker(number, stand_in=stand_in)
         fate = self._fate(self.story.start_fates)
         if fate == "hangs":
             self._at(self.now + STALL, self._start_failed, worker)
@@ -271,7 +273,13 @@ class World:
 
     def _started(self, worker: Worker) -> None:
         if not worker.stopping:
-            act, *args = self._end_of(self._fate(self.story.fates))
+            if worker.stand_in:
+                fate = self.dice.choice(self.story.stand_in_fates)
+                if self.dice.random() < 0.5:
+                    self._later((0.0, self.story.life), self._come_back, worker)
+            else:
+                fate = self._fate(self.story.fates)
+            act, *args = self._end_of(fate)
             self._later((0.0, 2 * self.story.life), act, worker, *args)
         self._report(worker, Started(worker.number))
 
@@ -291,6 +299,15 @@ class World:
                 return (self._close_server,)
             case _:
                 return (self._stay,)
+
+    def _come_back(self, worker: Worker) -> None:
+        """It is about to leave for a moment, it says; often it does come back."""
+        within = self.dice.choice((0.2, 1.0, 5.0))
+        self._report(worker, Returning(worker.number, within))
+        meanwhile: tuple[Deed, ...] = ("stand-in",)
+        if not self.story.flawless:
+            meanwhile = ("stand-in", "stand-in", "stop", "start", "tick")
+        self._later((0.0, within), self._do, self.dice.choice(meanwhile))
 
     def _stay(self, worker: Worker) -> None:
         """It lives until it is stopped."""
@@ -388,6 +405,9 @@ class World:
             case "swap":
                 self.swaps += 1
                 self._feed(SwapAsked(self.swaps))
+            case "stand-in":
+                self.swaps += 1
+                self._feed(StandInAsked(self.swaps, "a worker has registered"))
             case "suspect":
                 if self.books.current is not None:
                     self._feed(Suspect(self.books.current.number))

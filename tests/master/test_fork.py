@@ -1,0 +1,393 @@
+"""Workers that are forked from templates: what they are, and what befalls them."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from hsu_worker.errors import RpcError, StartError
+from hsu_worker.master import Config
+from hsu_worker.master import template as templates
+from hsu_worker.master.keeper.processes import LINUX, live_processes, process_line
+from tests.gen.hsu_test_kinds import Ask, Kinds
+from tests.master.kept import BOUND, arguments, keeper_pid, lives, lose_keeper, plant
+from tests.master.running import Running, app, processes_in, running, text
+from tests.until import until
+
+pytestmark = pytest.mark.skipif(not LINUX, reason="forks are used on Linux only")
+
+PID = "async def unary(self, request):\n    return Answer(text=str(os.getpid()))"
+
+#: Waits in a call until the file `go` is there.
+HOLD = """async def unary(self, request):
+    if request.text == 'hold':
+        Path(f'held-{os.getpid()}').touch()
+        while not Path('go').exists():
+            await asyncio.sleep(0.01)
+    return Answer(text=str(os.getpid()))"""
+
+
+#: Seconds that a call waits for a start.
+PATIENCE = 60
+
+
+def template_pids() -> list[int]:
+    """The templates of this process's keeper."""
+    keeper = keeper_pid()
+    return [
+        line.pid
+        for line in live_processes()
+        if line.parent == keeper and "hsu_worker.worker.template" in arguments(line.pid)
+    ]
+
+
+async def template_pid(*, other_than: int = 0) -> int:
+    await until(lambda: [pid for pid in template_pids() if pid != other_than], within=4 * BOUND)
+    (found,) = [pid for pid in template_pids() if pid != other_than]
+    return found
+
+
+def many(count: int, launch: str, *more: str) -> str:
+    """An `hsu.toml` with so many units of one app."""
+    units = "\n".join(
+        text(launch, *more).replace("[units.u]", f"[units.u{number}]") for number in range(count)
+    )
+    return f'{units}\n[routes]\n"hsu.test.v1.Kinds" = "u0"'
+
+
+def forked(it: Running) -> list[str]:
+    """How each start that was ready was made."""
+    return [event.detail for event in it.told if event.kind == "ready"]
+
+
+def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.message for record in caplog.records if record.levelname == "WARNING"]
+
+
+async def test_a_worker_is_a_fork_and_the_keepers_child(tmp_path: Path) -> None:
+    async with running(tmp_path, text(app(tmp_path, PID))) as it:
+        pid = int((await it.kinds.unary(Ask(), timeout=30)).text)
+        line = process_line(pid)
+
+        assert [f"pid {pid}, forked"] == forked(it)
+        assert line is not None
+        assert (keeper_pid(), pid, pid) == (line.parent, line.group, line.session)
+        assert arguments(pid)[1:4] == ["-m", "hsu_worker.worker", "mysvc:Service"]
+
+
+async def test_a_spawned_one_looks_the_same_from_outside(tmp_path: Path) -> None:
+    seen = []
+    for launcher in ("fork", "spawn"):
+        toml = text(app(tmp_path, PID), f'launcher = "{launcher}"')
+        async with running(tmp_path, toml) as it:
+            pid = int((await it.kinds.unary(Ask(), timeout=30)).text)
+            links = {os.readlink(f"/proc/{pid}/fd/{number}")[:6] for number in range(3)}
+            seen.append(([word for word in arguments(pid) if word], links, os.getpgid(pid) == pid))
+            assert [f"pid {pid}, forked" if launcher == "fork" else f"pid {pid}"] == forked(it)
+    assert seen[0] == seen[1]
+
+
+async def test_how_it_ended_is_known(tmp_path: Path) -> None:
+    body = "async def unary(self, request):\n    os._exit(7)"
+    async with running(tmp_path, text(app(tmp_path, body))) as it:
+        with pytest.raises(RpcError):
+            await it.kinds.unary(Ask(), timeout=30)
+        exited = await it.event("exited")
+
+        assert exited.crash is not None
+        assert 7 == exited.crash.code
+        assert exited.crash.peak_memory > 1 << 20
+
+
+async def test_units_of_one_python_share_a_template(tmp_path: Path) -> None:
+    async with running(tmp_path, many(3, app(tmp_path, PID))) as it:
+        answers = [
+            await it.master.client(Kinds, unit=f"u{number}").unary(Ask(), timeout=30)
+            for number in range(3)
+        ]
+
+        assert 3 == len({answer.text for answer in answers})
+        assert 1 == len(template_pids())
+
+
+async def test_nothing_is_imported_between_fork_and_answer(tmp_path: Path) -> None:
+    body = (
+        "async def unary(self, request):\n"
+        "    return Answer(text=' '.join(set(sys.modules) - imported))"
+    )
+    launch = app(tmp_path, body, before="imported = set(sys.modules)")
+    async with running(tmp_path, text(launch, "preimport = true")) as it:
+        assert "" == (await it.kinds.unary(Ask(), timeout=30)).text
+
+
+async def test_an_app_is_imported_once_for_all_its_workers(tmp_path: Path) -> None:
+    before = "open('imports', 'a').write(f'{os.getpid()}\\n')"
+    toml = text(app(tmp_path, PID, before=before), "preimport = true")
+    async with running(tmp_path, toml) as it:
+        pids = set()
+        for _ in range(3):
+            pids.add((await it.kinds.unary(Ask(), timeout=30)).text)
+            await it.master.stop("u")
+
+        assert 3 == len(pids)
+        assert [str(await template_pid())] == (tmp_path / "imports").read_text().split()
+
+
+async def test_a_changed_app_is_imported_anew(tmp_path: Path) -> None:
+    body = "async def unary(self, request):\n    return Answer(text={!r})"
+    toml = text(app(tmp_path, body.format("old")), "preimport = true")
+    async with running(tmp_path, toml) as it:
+        assert "old" == (await it.kinds.unary(Ask(), timeout=30)).text
+        first = await template_pid()
+        await it.master.stop("u")
+        app(tmp_path, body.format("a new one"))
+
+        assert "a new one" == (await it.kinds.unary(Ask(), timeout=30)).text
+        assert first != await template_pid(other_than=first)
+
+
+@pytest.mark.parametrize(
+    ("before", "why"),
+    [
+        (
+            "threading.Thread(target=threading.Event().wait, name='beat', daemon=True).start()",
+            "importing it starts threads (beat), and no thread survives a fork",
+        ),
+        (
+            "import grpc; channel = grpc.insecure_channel('unix:/none')",
+            "importing it starts threads (of native code), and no thread survives a fork",
+        ),
+    ],
+)
+async def test_an_app_that_can_not_be_forked_is_spawned_and_told_of_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, before: str, why: str
+) -> None:
+    toml = text(app(tmp_path, PID, before=before), "preimport = true")
+    async with running(tmp_path, toml) as it:
+        for _ in range(2):
+            pid = (await it.kinds.unary(Ask(), timeout=30)).text
+            assert f"pid {pid}" == forked(it)[-1]
+            await it.master.stop("u")
+
+        assert not template_pids()
+    assert [f"unit 'u' is spawned, not forked: {why}"] == warnings(caplog)
+
+
+@pytest.mark.parametrize(
+    ("before", "why", "error"),
+    [
+        (
+            "raise ValueError('no luck')",
+            "mysvc:Service can't be imported beforehand: ValueError: no luck",
+            "ValueError: no luck",
+        ),
+        ("os._exit(9)", "it ended while it imported what it needs", "exit code 9"),
+        (
+            "os.kill(os.getpid(), 9)",
+            "it ended while it imported what it needs",
+            "killed by SIGKILL",
+        ),
+    ],
+)
+async def test_an_app_that_can_not_be_imported_fails_as_if_it_was_never_tried(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, before: str, why: str, error: str
+) -> None:
+    toml = text(app(tmp_path, PID, before=before), "preimport = true", "breaker = 1")
+    async with running(tmp_path, toml) as it:
+        with pytest.raises(StartError) as caught:
+            await it.kinds.unary(Ask(), timeout=30)
+
+        assert error in str(caught.value)
+    assert f"unit 'u' is spawned, not forked: {why}" in warnings(caplog)
+
+
+async def test_an_import_that_hangs_is_given_up(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = (
+        "if not os.path.exists('tried'):\n    Path('tried').touch()\n    threading.Event().wait()"
+    )
+    toml = text(app(tmp_path, PID, before=before), "preimport = true", 'stall = "4s"')
+    async with running(tmp_path, toml) as it:
+        pid = (await it.kinds.unary(Ask(), timeout=30)).text
+
+        assert [f"pid {pid}"] == forked(it)
+        assert not template_pids()
+    assert [
+        "unit 'u' is spawned, not forked: it has not imported all that it needs within 4 s"
+    ] == warnings(caplog)
+
+
+async def test_a_start_that_is_not_wanted_any_more_does_not_wait_for_an_import(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = "Path('importing').touch()\nthreading.Event().wait()"
+    toml = text(app(tmp_path, PID, before=before), "preimport = true")
+    async with running(tmp_path, toml) as it:
+        starting = asyncio.create_task(it.master.start("u"))
+        await until((tmp_path / "importing").exists)
+        async with asyncio.timeout(BOUND):
+            await it.master.stop("u")
+        with pytest.raises(RpcError):
+            await starting
+        (importing,) = template_pids()
+    assert not lives(importing)
+    assert not processes_in(tmp_path)
+    assert not caplog.messages
+
+
+async def test_a_template_that_is_killed_takes_no_worker_with_it(tmp_path: Path) -> None:
+    async with running(tmp_path, many(20, app(tmp_path, HOLD))) as it:
+        clients = [it.master.client(Kinds, unit=f"u{number}") for number in range(20)]
+        held = [asyncio.create_task(each.unary(Ask(text="hold"), timeout=60)) for each in clients]
+        await until(lambda: len(list(tmp_path.glob("held-*"))) == 20, within=60)
+        template = await template_pid()
+        os.kill(template, signal.SIGKILL)
+        await until(lambda: not lives(template))
+        (tmp_path / "go").touch()
+
+        assert 20 == len({(await each).text for each in held})
+        await it.master.stop("u0")
+        pid = (await clients[0].unary(Ask(), timeout=30)).text
+        assert f"pid {pid}, forked" == forked(it)[-1]
+        assert template != await template_pid(other_than=template)
+        await it.master.stop("u1")
+        assert "exit code 0" == next(
+            event.detail for event in it.told if (event.unit, event.kind) == ("u1", "stopped")
+        )
+    assert not processes_in(tmp_path)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+async def test_a_template_that_is_lost_while_it_forks_loses_no_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    monkeypatch.setattr(templates, "_BOUND", 2.0)
+    async with running(tmp_path, many(20, app(tmp_path, PID))) as it:
+        template = await template_pid()
+        calls = [
+            asyncio.create_task(
+                it.master.client(Kinds, unit=f"u{unit}").unary(Ask(), timeout=PATIENCE)
+            )
+            for unit in range(20)
+        ]
+        await until(lambda: len(processes_in(tmp_path)) >= 3)
+        os.kill(template, number)
+
+        pids = {int((await call).text) for call in calls}
+        assert 20 == len(pids)
+        assert pids == set(processes_in(tmp_path))
+        assert not lives(template)
+    assert not processes_in(tmp_path)
+
+
+async def test_a_killed_keeper_takes_its_templates_along_and_no_worker(tmp_path: Path) -> None:
+    async with running(tmp_path, many(2, app(tmp_path, HOLD))) as it:
+        first, second = (it.master.client(Kinds, unit=f"u{number}") for number in range(2))
+        held = asyncio.create_task(first.unary(Ask(text="hold"), timeout=60))
+        await until(lambda: list(tmp_path.glob("held-*")))
+        template = await template_pid()
+        await lose_keeper()
+
+        pid = (await second.unary(Ask(), timeout=30)).text
+        assert f"pid {pid}, forked" == forked(it)[-1]
+        await until(lambda: not lives(template))
+        (tmp_path / "go").touch()
+        assert (await held).text != pid
+    assert not processes_in(tmp_path)
+
+
+async def test_an_environment_that_no_message_takes_is_spawned(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    toml = text(app(tmp_path, PID), env=f', LARGE = "{"x" * 120_000}", MORE = "{"x" * 120_000}"')
+    async with running(tmp_path, toml) as it:
+        pid = (await it.kinds.unary(Ask(), timeout=30)).text
+
+        assert [f"pid {pid}"] == forked(it)
+    assert ["unit 'u' is spawned, not forked: its environment is too large"] == warnings(caplog)
+
+
+async def test_eight_forks_leave_no_descriptor_behind(tmp_path: Path) -> None:
+    async with running(tmp_path, text(app(tmp_path, PID))) as it:
+        counts = []
+        for _ in range(2):
+            for _ in range(4):
+                await it.master.start("u")
+                await it.master.stop("u")
+            owners = (keeper_pid(), await template_pid())
+            counts.append([len(os.listdir(f"/proc/{pid}/fd")) for pid in owners])
+
+        assert counts[0] == counts[-1]
+        assert 8 == len(forked(it))
+
+
+#: The row of docs/faults.md, what the keeper does, what it does instead, and who notices.
+PLANTED = [
+    (
+        "T50",
+        "            self._place(wish)\n\n    def _end_half_made",
+        "            wish.close()\n\n    def _end_half_made",
+        lambda folder, patch, _: test_a_template_that_is_lost_while_it_forks_loses_no_start(
+            folder, patch, signal.SIGKILL
+        ),
+    ),
+    (
+        "T50",
+        "wish = template.asked.pop(number)\n                wish.close()\n",
+        "wish = template.asked.pop(number)\n",
+        lambda folder, _, __: test_eight_forks_leave_no_descriptor_behind(folder),
+    ),
+    (
+        "T51",
+        "template.waiting.remove(wish)",
+        "return False",
+        lambda folder, _, log: test_a_start_that_is_not_wanted_any_more_does_not_wait_for_an_import(
+            folder, log
+        ),
+    ),
+]
+
+
+@pytest.mark.parametrize(("sound", "broken", "noticed"), [planted[1:] for planted in PLANTED])
+async def test_a_planted_bug_is_caught(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    sound: str,
+    broken: str,
+    noticed: Callable[[Path, pytest.MonkeyPatch, pytest.LogCaptureFixture], Awaitable[None]],
+) -> None:
+    plant(monkeypatch, tmp_path, sound, broken)
+    monkeypatch.setattr("tests.master.test_fork.PATIENCE", 5)
+    (tmp_path / "units").mkdir()
+    with pytest.raises((AssertionError, TimeoutError, RpcError)):
+        await noticed(tmp_path / "units", monkeypatch, caplog)
+
+
+def test_what_is_no_app_has_no_template(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def template_of(launch: str, *more: str) -> object:
+        unit = Config.from_text(text(launch, *more), folder=tmp_path).units["u"]
+        return templates.template_of(unit, {})
+
+    assert template_of('app = "m:A"') is not None
+    assert template_of('app = "m:A"', 'launcher = "spawn"') is None
+    assert template_of('command = ["m"]') is None
+    monkeypatch.setattr(templates, "LINUX", False)
+    assert template_of('app = "m:A"') is None
+
+
+def test_what_python_and_grpc_read_when_they_are_loaded_makes_a_template_of_its_own(
+    tmp_path: Path,
+) -> None:
+    unit = Config.from_text(text('app = "m:A"'), folder=tmp_path).units["u"]
+
+    def template_of(**environment: str) -> object:
+        return templates.template_of(unit, environment)
+
+    assert template_of() == template_of(MODEL="large", API_KEY="s3cret")
+    for name in ("PYTHONPATH", "GRPC_VERBOSITY", "LD_PRELOAD", "LC_ALL", "TZ", "PATH"):
+        assert template_of() != template_of(**{name: "other"})
