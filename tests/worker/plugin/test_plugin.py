@@ -59,6 +59,18 @@ async def test_a_host_finds_it_calls_it_and_ends_it(tmp_path: Path) -> None:
     ][-2:]
 
 
+async def test_a_factory_in_another_folder_makes_what_it_serves(tmp_path: Path) -> None:
+    module = write_service(tmp_path).partition(":")[0]
+    with (tmp_path / f"{module}.py").open("a") as file:
+        file.write("\ndef make_it():\n    return Service()\n")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    arguments = (f"{module}:make_it", "--factory", "--app-dir", str(tmp_path))
+    async with hosted(elsewhere, *arguments) as plugin:
+        assert "hello" == (await plugin.kinds.unary(Ask(text="hello"))).text
+        assert 0 == await plugin.shutdown()
+
+
 async def test_the_broker_is_not_offered(tmp_path: Path) -> None:
     async with hosted(tmp_path, write_service(tmp_path), PLUGIN_MULTIPLEX_GRPC="true") as plugin:
         assert plugin.line.endswith("|grpc||false")

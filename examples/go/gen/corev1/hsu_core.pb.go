@@ -1508,7 +1508,11 @@ type RegisterRequest struct {
 	// The worker's instance id; the handshake must return the same.
 	Instance string `protobuf:"bytes,3,opt,name=instance,proto3" json:"instance,omitempty"`
 	// What the master has to present as `authorization: Bearer ...`; empty when nothing is asked.
-	Token         string `protobuf:"bytes,4,opt,name=token,proto3" json:"token,omitempty"`
+	Token string `protobuf:"bytes,4,opt,name=token,proto3" json:"token,omitempty"`
+	// Stand in for a unit whose workers the master launches itself: calls go to this worker, and when the
+	// registration ends, the unit is again what it was. It is never pinged, and never stopped for being
+	// idle.
+	StandIn       bool `protobuf:"varint,5,opt,name=stand_in,json=standIn,proto3" json:"stand_in,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1571,6 +1575,13 @@ func (x *RegisterRequest) GetToken() string {
 	return ""
 }
 
+func (x *RegisterRequest) GetStandIn() bool {
+	if x != nil {
+		return x.StandIn
+	}
+	return false
+}
+
 // The first message says whether the worker is accepted; the stream then stays open.
 type RegisterResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1624,6 +1635,107 @@ func (x *RegisterResponse) GetReason() string {
 		return x.Reason
 	}
 	return ""
+}
+
+// Which place to keep, and for how long.
+type KeepPlaceRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The unit that the worker stands in for.
+	Unit string `protobuf:"bytes,1,opt,name=unit,proto3" json:"unit,omitempty"`
+	// The worker's instance id.
+	Instance string `protobuf:"bytes,2,opt,name=instance,proto3" json:"instance,omitempty"`
+	// From its end on. A master may keep it for less.
+	Within        *durationpb.Duration `protobuf:"bytes,3,opt,name=within,proto3" json:"within,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KeepPlaceRequest) Reset() {
+	*x = KeepPlaceRequest{}
+	mi := &file_hsu_core_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KeepPlaceRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KeepPlaceRequest) ProtoMessage() {}
+
+func (x *KeepPlaceRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_hsu_core_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KeepPlaceRequest.ProtoReflect.Descriptor instead.
+func (*KeepPlaceRequest) Descriptor() ([]byte, []int) {
+	return file_hsu_core_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *KeepPlaceRequest) GetUnit() string {
+	if x != nil {
+		return x.Unit
+	}
+	return ""
+}
+
+func (x *KeepPlaceRequest) GetInstance() string {
+	if x != nil {
+		return x.Instance
+	}
+	return ""
+}
+
+func (x *KeepPlaceRequest) GetWithin() *durationpb.Duration {
+	if x != nil {
+		return x.Within
+	}
+	return nil
+}
+
+// It will be kept.
+type KeepPlaceResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KeepPlaceResponse) Reset() {
+	*x = KeepPlaceResponse{}
+	mi := &file_hsu_core_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KeepPlaceResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KeepPlaceResponse) ProtoMessage() {}
+
+func (x *KeepPlaceResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_hsu_core_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KeepPlaceResponse.ProtoReflect.Descriptor instead.
+func (*KeepPlaceResponse) Descriptor() ([]byte, []int) {
+	return file_hsu_core_proto_rawDescGZIP(), []int{22}
 }
 
 var File_hsu_core_proto protoreflect.FileDescriptor
@@ -1725,15 +1837,21 @@ const file_hsu_core_proto_rawDesc = "" +
 	"\x0fShutdownRequest\x12/\n" +
 	"\x05grace\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\x05grace\"C\n" +
 	"\x10ShutdownResponse\x12/\n" +
-	"\x05grace\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\x05grace\"q\n" +
+	"\x05grace\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\x05grace\"\x8c\x01\n" +
 	"\x0fRegisterRequest\x12\x12\n" +
 	"\x04unit\x18\x01 \x01(\tR\x04unit\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x1a\n" +
 	"\binstance\x18\x03 \x01(\tR\binstance\x12\x14\n" +
-	"\x05token\x18\x04 \x01(\tR\x05token\"F\n" +
+	"\x05token\x18\x04 \x01(\tR\x05token\x12\x19\n" +
+	"\bstand_in\x18\x05 \x01(\bR\astandIn\"F\n" +
 	"\x10RegisterResponse\x12\x1a\n" +
 	"\baccepted\x18\x01 \x01(\bR\baccepted\x12\x16\n" +
-	"\x06reason\x18\x02 \x01(\tR\x06reason*\x92\x01\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"u\n" +
+	"\x10KeepPlaceRequest\x12\x12\n" +
+	"\x04unit\x18\x01 \x01(\tR\x04unit\x12\x1a\n" +
+	"\binstance\x18\x02 \x01(\tR\binstance\x121\n" +
+	"\x06within\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x06within\"\x13\n" +
+	"\x11KeepPlaceResponse*\x92\x01\n" +
 	"\x05State\x12\x15\n" +
 	"\x11STATE_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rSTATE_STOPPED\x10\x01\x12\x12\n" +
@@ -1758,9 +1876,10 @@ const file_hsu_core_proto_rawDesc = "" +
 	"\tGetStatus\x12\x1d.hsu.core.v1.GetStatusRequest\x1a\x1e.hsu.core.v1.GetStatusResponse\"\x03\x90\x02\x01\x12T\n" +
 	"\n" +
 	"StreamLogs\x12\x1e.hsu.core.v1.StreamLogsRequest\x1a\x1f.hsu.core.v1.StreamLogsResponse\"\x03\x90\x02\x010\x01\x12L\n" +
-	"\bShutdown\x12\x1c.hsu.core.v1.ShutdownRequest\x1a\x1d.hsu.core.v1.ShutdownResponse\"\x03\x90\x02\x022U\n" +
+	"\bShutdown\x12\x1c.hsu.core.v1.ShutdownRequest\x1a\x1d.hsu.core.v1.ShutdownResponse\"\x03\x90\x02\x022\xa6\x01\n" +
 	"\bRegistry\x12I\n" +
-	"\bRegister\x12\x1c.hsu.core.v1.RegisterRequest\x1a\x1d.hsu.core.v1.RegisterResponse0\x01b\x06proto3"
+	"\bRegister\x12\x1c.hsu.core.v1.RegisterRequest\x1a\x1d.hsu.core.v1.RegisterResponse0\x01\x12O\n" +
+	"\tKeepPlace\x12\x1d.hsu.core.v1.KeepPlaceRequest\x1a\x1e.hsu.core.v1.KeepPlaceResponse\"\x03\x90\x02\x02b\x06proto3"
 
 var (
 	file_hsu_core_proto_rawDescOnce sync.Once
@@ -1775,7 +1894,7 @@ func file_hsu_core_proto_rawDescGZIP() []byte {
 }
 
 var file_hsu_core_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_hsu_core_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
+var file_hsu_core_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
 var file_hsu_core_proto_goTypes = []any{
 	(State)(0),                    // 0: hsu.core.v1.State
 	(LogLevel)(0),                 // 1: hsu.core.v1.LogLevel
@@ -1800,16 +1919,18 @@ var file_hsu_core_proto_goTypes = []any{
 	(*ShutdownResponse)(nil),      // 20: hsu.core.v1.ShutdownResponse
 	(*RegisterRequest)(nil),       // 21: hsu.core.v1.RegisterRequest
 	(*RegisterResponse)(nil),      // 22: hsu.core.v1.RegisterResponse
-	nil,                           // 23: hsu.core.v1.LogRecord.FieldsEntry
-	(*durationpb.Duration)(nil),   // 24: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 25: google.protobuf.Timestamp
+	(*KeepPlaceRequest)(nil),      // 23: hsu.core.v1.KeepPlaceRequest
+	(*KeepPlaceResponse)(nil),     // 24: hsu.core.v1.KeepPlaceResponse
+	nil,                           // 25: hsu.core.v1.LogRecord.FieldsEntry
+	(*durationpb.Duration)(nil),   // 26: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 27: google.protobuf.Timestamp
 }
 var file_hsu_core_proto_depIdxs = []int32{
 	0,  // 0: hsu.core.v1.PingResponse.state:type_name -> hsu.core.v1.State
-	24, // 1: hsu.core.v1.PingResponse.uptime:type_name -> google.protobuf.Duration
-	24, // 2: hsu.core.v1.PingResponse.oldest_call_age:type_name -> google.protobuf.Duration
-	24, // 3: hsu.core.v1.PingResponse.most_overdue:type_name -> google.protobuf.Duration
-	24, // 4: hsu.core.v1.PingResponse.oldest_unbounded_call_age:type_name -> google.protobuf.Duration
+	26, // 1: hsu.core.v1.PingResponse.uptime:type_name -> google.protobuf.Duration
+	26, // 2: hsu.core.v1.PingResponse.oldest_call_age:type_name -> google.protobuf.Duration
+	26, // 3: hsu.core.v1.PingResponse.most_overdue:type_name -> google.protobuf.Duration
+	26, // 4: hsu.core.v1.PingResponse.oldest_unbounded_call_age:type_name -> google.protobuf.Duration
 	5,  // 5: hsu.core.v1.InterfaceInfo.methods:type_name -> hsu.core.v1.MethodInfo
 	6,  // 6: hsu.core.v1.HandshakeResponse.interfaces:type_name -> hsu.core.v1.InterfaceInfo
 	7,  // 7: hsu.core.v1.HandshakeResponse.limits:type_name -> hsu.core.v1.Limits
@@ -1817,38 +1938,41 @@ var file_hsu_core_proto_depIdxs = []int32{
 	0,  // 9: hsu.core.v1.StartResponse.state:type_name -> hsu.core.v1.State
 	0,  // 10: hsu.core.v1.StopResponse.state:type_name -> hsu.core.v1.State
 	0,  // 11: hsu.core.v1.GetStatusResponse.state:type_name -> hsu.core.v1.State
-	24, // 12: hsu.core.v1.GetStatusResponse.uptime:type_name -> google.protobuf.Duration
-	24, // 13: hsu.core.v1.GetStatusResponse.idle:type_name -> google.protobuf.Duration
+	26, // 12: hsu.core.v1.GetStatusResponse.uptime:type_name -> google.protobuf.Duration
+	26, // 13: hsu.core.v1.GetStatusResponse.idle:type_name -> google.protobuf.Duration
 	15, // 14: hsu.core.v1.GetStatusResponse.log:type_name -> hsu.core.v1.LogWindow
 	1,  // 15: hsu.core.v1.StreamLogsRequest.level:type_name -> hsu.core.v1.LogLevel
 	15, // 16: hsu.core.v1.StreamLogsResponse.window:type_name -> hsu.core.v1.LogWindow
 	18, // 17: hsu.core.v1.StreamLogsResponse.records:type_name -> hsu.core.v1.LogRecord
-	25, // 18: hsu.core.v1.LogRecord.time:type_name -> google.protobuf.Timestamp
+	27, // 18: hsu.core.v1.LogRecord.time:type_name -> google.protobuf.Timestamp
 	1,  // 19: hsu.core.v1.LogRecord.level:type_name -> hsu.core.v1.LogLevel
-	23, // 20: hsu.core.v1.LogRecord.fields:type_name -> hsu.core.v1.LogRecord.FieldsEntry
-	24, // 21: hsu.core.v1.ShutdownRequest.grace:type_name -> google.protobuf.Duration
-	24, // 22: hsu.core.v1.ShutdownResponse.grace:type_name -> google.protobuf.Duration
-	2,  // 23: hsu.core.v1.Core.Ping:input_type -> hsu.core.v1.PingRequest
-	4,  // 24: hsu.core.v1.Core.Handshake:input_type -> hsu.core.v1.HandshakeRequest
-	9,  // 25: hsu.core.v1.Core.Start:input_type -> hsu.core.v1.StartRequest
-	11, // 26: hsu.core.v1.Core.Stop:input_type -> hsu.core.v1.StopRequest
-	13, // 27: hsu.core.v1.Core.GetStatus:input_type -> hsu.core.v1.GetStatusRequest
-	16, // 28: hsu.core.v1.Core.StreamLogs:input_type -> hsu.core.v1.StreamLogsRequest
-	19, // 29: hsu.core.v1.Core.Shutdown:input_type -> hsu.core.v1.ShutdownRequest
-	21, // 30: hsu.core.v1.Registry.Register:input_type -> hsu.core.v1.RegisterRequest
-	3,  // 31: hsu.core.v1.Core.Ping:output_type -> hsu.core.v1.PingResponse
-	8,  // 32: hsu.core.v1.Core.Handshake:output_type -> hsu.core.v1.HandshakeResponse
-	10, // 33: hsu.core.v1.Core.Start:output_type -> hsu.core.v1.StartResponse
-	12, // 34: hsu.core.v1.Core.Stop:output_type -> hsu.core.v1.StopResponse
-	14, // 35: hsu.core.v1.Core.GetStatus:output_type -> hsu.core.v1.GetStatusResponse
-	17, // 36: hsu.core.v1.Core.StreamLogs:output_type -> hsu.core.v1.StreamLogsResponse
-	20, // 37: hsu.core.v1.Core.Shutdown:output_type -> hsu.core.v1.ShutdownResponse
-	22, // 38: hsu.core.v1.Registry.Register:output_type -> hsu.core.v1.RegisterResponse
-	31, // [31:39] is the sub-list for method output_type
-	23, // [23:31] is the sub-list for method input_type
-	23, // [23:23] is the sub-list for extension type_name
-	23, // [23:23] is the sub-list for extension extendee
-	0,  // [0:23] is the sub-list for field type_name
+	25, // 20: hsu.core.v1.LogRecord.fields:type_name -> hsu.core.v1.LogRecord.FieldsEntry
+	26, // 21: hsu.core.v1.ShutdownRequest.grace:type_name -> google.protobuf.Duration
+	26, // 22: hsu.core.v1.ShutdownResponse.grace:type_name -> google.protobuf.Duration
+	26, // 23: hsu.core.v1.KeepPlaceRequest.within:type_name -> google.protobuf.Duration
+	2,  // 24: hsu.core.v1.Core.Ping:input_type -> hsu.core.v1.PingRequest
+	4,  // 25: hsu.core.v1.Core.Handshake:input_type -> hsu.core.v1.HandshakeRequest
+	9,  // 26: hsu.core.v1.Core.Start:input_type -> hsu.core.v1.StartRequest
+	11, // 27: hsu.core.v1.Core.Stop:input_type -> hsu.core.v1.StopRequest
+	13, // 28: hsu.core.v1.Core.GetStatus:input_type -> hsu.core.v1.GetStatusRequest
+	16, // 29: hsu.core.v1.Core.StreamLogs:input_type -> hsu.core.v1.StreamLogsRequest
+	19, // 30: hsu.core.v1.Core.Shutdown:input_type -> hsu.core.v1.ShutdownRequest
+	21, // 31: hsu.core.v1.Registry.Register:input_type -> hsu.core.v1.RegisterRequest
+	23, // 32: hsu.core.v1.Registry.KeepPlace:input_type -> hsu.core.v1.KeepPlaceRequest
+	3,  // 33: hsu.core.v1.Core.Ping:output_type -> hsu.core.v1.PingResponse
+	8,  // 34: hsu.core.v1.Core.Handshake:output_type -> hsu.core.v1.HandshakeResponse
+	10, // 35: hsu.core.v1.Core.Start:output_type -> hsu.core.v1.StartResponse
+	12, // 36: hsu.core.v1.Core.Stop:output_type -> hsu.core.v1.StopResponse
+	14, // 37: hsu.core.v1.Core.GetStatus:output_type -> hsu.core.v1.GetStatusResponse
+	17, // 38: hsu.core.v1.Core.StreamLogs:output_type -> hsu.core.v1.StreamLogsResponse
+	20, // 39: hsu.core.v1.Core.Shutdown:output_type -> hsu.core.v1.ShutdownResponse
+	22, // 40: hsu.core.v1.Registry.Register:output_type -> hsu.core.v1.RegisterResponse
+	24, // 41: hsu.core.v1.Registry.KeepPlace:output_type -> hsu.core.v1.KeepPlaceResponse
+	33, // [33:42] is the sub-list for method output_type
+	24, // [24:33] is the sub-list for method input_type
+	24, // [24:24] is the sub-list for extension type_name
+	24, // [24:24] is the sub-list for extension extendee
+	0,  // [0:24] is the sub-list for field type_name
 }
 
 func init() { file_hsu_core_proto_init() }
@@ -1862,7 +1986,7 @@ func file_hsu_core_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_hsu_core_proto_rawDesc), len(file_hsu_core_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   22,
+			NumMessages:   24,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

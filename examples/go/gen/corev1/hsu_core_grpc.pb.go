@@ -403,7 +403,8 @@ var Core_ServiceDesc = grpc.ServiceDesc{
 }
 
 const (
-	Registry_Register_FullMethodName = "/hsu.core.v1.Registry/Register"
+	Registry_Register_FullMethodName  = "/hsu.core.v1.Registry/Register"
+	Registry_KeepPlace_FullMethodName = "/hsu.core.v1.Registry/KeepPlace"
 )
 
 // RegistryClient is the client API for Registry service.
@@ -414,8 +415,13 @@ const (
 // buf:lint:ignore SERVICE_SUFFIX (named by the contract, as Core)
 type RegistryClient interface {
 	// The worker says where it listens. The master dials back, makes a handshake, and only then
-	// answers with the stream's first message. The registration lasts as long as the stream.
+	// answers with the stream's first message. The registration lasts as long as the stream. When the
+	// master ends the one of a stand-in, FAILED_PRECONDITION says that the place is wanted for somebody
+	// else; after any other status the worker may register again.
 	Register(ctx context.Context, in *RegisterRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[RegisterResponse], error)
+	// Asks that the place of a stand-in be kept for a while when it leaves, because it comes back: calls
+	// wait for it. NOT_FOUND when this instance stands in for nothing.
+	KeepPlace(ctx context.Context, in *KeepPlaceRequest, opts ...grpc.CallOption) (*KeepPlaceResponse, error)
 }
 
 type registryClient struct {
@@ -445,6 +451,16 @@ func (c *registryClient) Register(ctx context.Context, in *RegisterRequest, opts
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Registry_RegisterClient = grpc.ServerStreamingClient[RegisterResponse]
 
+func (c *registryClient) KeepPlace(ctx context.Context, in *KeepPlaceRequest, opts ...grpc.CallOption) (*KeepPlaceResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(KeepPlaceResponse)
+	err := c.cc.Invoke(ctx, Registry_KeepPlace_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // RegistryServer is the server API for Registry service.
 // All implementations must embed UnimplementedRegistryServer
 // for forward compatibility.
@@ -453,8 +469,13 @@ type Registry_RegisterClient = grpc.ServerStreamingClient[RegisterResponse]
 // buf:lint:ignore SERVICE_SUFFIX (named by the contract, as Core)
 type RegistryServer interface {
 	// The worker says where it listens. The master dials back, makes a handshake, and only then
-	// answers with the stream's first message. The registration lasts as long as the stream.
+	// answers with the stream's first message. The registration lasts as long as the stream. When the
+	// master ends the one of a stand-in, FAILED_PRECONDITION says that the place is wanted for somebody
+	// else; after any other status the worker may register again.
 	Register(*RegisterRequest, grpc.ServerStreamingServer[RegisterResponse]) error
+	// Asks that the place of a stand-in be kept for a while when it leaves, because it comes back: calls
+	// wait for it. NOT_FOUND when this instance stands in for nothing.
+	KeepPlace(context.Context, *KeepPlaceRequest) (*KeepPlaceResponse, error)
 	mustEmbedUnimplementedRegistryServer()
 }
 
@@ -467,6 +488,9 @@ type UnimplementedRegistryServer struct{}
 
 func (UnimplementedRegistryServer) Register(*RegisterRequest, grpc.ServerStreamingServer[RegisterResponse]) error {
 	return status.Error(codes.Unimplemented, "method Register not implemented")
+}
+func (UnimplementedRegistryServer) KeepPlace(context.Context, *KeepPlaceRequest) (*KeepPlaceResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method KeepPlace not implemented")
 }
 func (UnimplementedRegistryServer) mustEmbedUnimplementedRegistryServer() {}
 func (UnimplementedRegistryServer) testEmbeddedByValue()                  {}
@@ -500,13 +524,36 @@ func _Registry_Register_Handler(srv interface{}, stream grpc.ServerStream) error
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Registry_RegisterServer = grpc.ServerStreamingServer[RegisterResponse]
 
+func _Registry_KeepPlace_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(KeepPlaceRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RegistryServer).KeepPlace(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Registry_KeepPlace_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RegistryServer).KeepPlace(ctx, req.(*KeepPlaceRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // Registry_ServiceDesc is the grpc.ServiceDesc for Registry service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
 var Registry_ServiceDesc = grpc.ServiceDesc{
 	ServiceName: "hsu.core.v1.Registry",
 	HandlerType: (*RegistryServer)(nil),
-	Methods:     []grpc.MethodDesc{},
+	Methods: []grpc.MethodDesc{
+		{
+			MethodName: "KeepPlace",
+			Handler:    _Registry_KeepPlace_Handler,
+		},
+	},
 	Streams: []grpc.StreamDesc{
 		{
 			StreamName:    "Register",
