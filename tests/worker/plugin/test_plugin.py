@@ -19,6 +19,7 @@ from hsu_worker.errors import Unavailable
 from hsu_worker.gen.hsu_core import STATE_RUNNING, PingRequest
 from hsu_worker.gen.plugin.grpc_stdio import StdioData
 from tests.gen.hsu_test_kinds import Ask
+from tests.sequences import assert_same
 from tests.worker.plugin.host import PATIENCE, Certificate, client_context, hosted, refused
 from tests.worker.process import write_service
 
@@ -106,7 +107,7 @@ async def test_with_tls_both_sides_prove_who_they_are(
     async with hosted(tmp_path, write_service(tmp_path), certificate=certificate) as plugin:
         assert "hello" == (await plugin.kinds.unary(Ask(text="hello"))).text
         numbers = [a.number async for a in plugin.kinds.server_stream(Ask(number=1_000))]
-        assert list(range(1_000)) == numbers
+        assert_same(range(1_000), numbers)
 
         stranger = Certificate.make(tmp_path / "stranger.pem")
         announced = plugin.line.split("|")[5]
