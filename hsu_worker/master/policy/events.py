@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from hsu_worker.errors import RpcError
+from hsu_worker.master.policy.trouble import Rules
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,8 +155,20 @@ class Returning:
 
 
 @dataclass(frozen=True, slots=True)
+class Reconfigured:
+    """The unit's table has changed."""
+
+    rules: Rules
+    spec: int | None
+    """The number of the launch specification from now on; None: it launches as before."""
+
+
+@dataclass(frozen=True, slots=True)
 class Close:
-    """The master leaves."""
+    """The unit ends, for good."""
+
+    removed: bool = False
+    """It is no longer in the file; otherwise the master leaves."""
 
 
 Event: TypeAlias = (
@@ -176,5 +189,6 @@ Event: TypeAlias = (
     | SwapAsked
     | StandInAsked
     | Returning
+    | Reconfigured
     | Close
 )

@@ -5,6 +5,7 @@ a seed. The same seed is the same run, to the last event.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from heapq import heappop, heappush
 from math import ceil
 from random import Random
@@ -23,6 +24,7 @@ from hsu_worker.master.policy import (
     Leaving,
     Lost,
     Probe,
+    Reconfigured,
     Refuse,
     Release,
     Returning,
@@ -408,6 +410,14 @@ class World:
             case "stand-in":
                 self.swaps += 1
                 self._feed(StandInAsked(self.swaps, "a worker has registered"))
+            case "reload" | "replace":
+                self.swaps += 1
+                rules = replace(
+                    self.books.rules,
+                    concurrency=self.dice.choice((None, 1, 2)),
+                    idle=self.dice.choice((None, 0.5, 1.0, 5.0)),
+                )
+                self._feed(Reconfigured(rules, self.swaps if deed == "replace" else None))
             case "suspect":
                 if self.books.current is not None:
                     self._feed(Suspect(self.books.current.number))
