@@ -214,6 +214,7 @@ class Launched(Worker):
         for transport in self._transports:
             transport.close()
         await self.connection.close()
+        await asyncio.wait([pipe.ended for pipe in self._outputs])
         # Last, so that nobody reads what it writes when it notices.
         self.end_lifeline()
 

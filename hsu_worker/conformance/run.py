@@ -9,6 +9,8 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from google.protobuf.message import DecodeError
+
 from hsu_worker.conformance import bounds
 from hsu_worker.conformance.catalog import chosen
 from hsu_worker.conformance.check import Check, Lane
@@ -75,9 +77,10 @@ async def check(
     unit = target if isinstance(target, UnitConfig | Running) else command(target)
     began = time.monotonic()
     async with _lab(unit, help, patience) as lab:
-        if lab.careful or help.slow_method or len(checks) > 1:
+        alone = len(checks) == 1 and not (lab.careful or help.slow_method)
+        if not alone:
             await _try_first(lab)
-        results = await _make_all(checks, lab, jobs or default_jobs(), on_result)
+        results = await _make_all(checks, lab, jobs or default_jobs(), on_result, alone=alone)
     return Report(target=shown(unit), results=results, seconds=time.monotonic() - began)
 
 
@@ -141,13 +144,13 @@ async def _try_first(lab: Lab) -> None:
 
 
 async def _make_all(
-    checks: Sequence[Check], lab: Lab, jobs: int, on_result: OnResult
+    checks: Sequence[Check], lab: Lab, jobs: int, on_result: OnResult, *, alone: bool
 ) -> list[Result]:
     results: dict[str, Result] = {}
     slots = asyncio.Semaphore(jobs)
 
     async def make(each: Check) -> None:
-        results[each.id] = await _make(each, lab)
+        results[each.id] = await _make(each, lab, alone=alone)
         on_result(results[each.id], len(results), len(checks))
 
     async def make_own(each: Check) -> None:
@@ -159,6 +162,10 @@ async def _make_all(
             if each.lane is lane:
                 await make(each)
 
+    if alone:
+        # Nothing came of a launch before, so this one may fail for all.
+        await make(checks[0])
+        return list(results.values())
     async with asyncio.TaskGroup() as group:
         # Those that wait begin first, and take no slot.
         for each in checks:
@@ -172,7 +179,7 @@ async def _make_all(
     return [results[each.id] for each in checks]
 
 
-async def _make(each: Check, lab: Lab) -> Result:
+async def _make(each: Check, lab: Lab, *, alone: bool) -> Result:
     began = time.monotonic()
     within = bounds.CHECK * lab.patience
     expected, seen, output, reason = "", "", list[str](), ""
@@ -184,11 +191,14 @@ async def _make(each: Check, lab: Lab) -> Result:
     except NotMet as finding:
         expected, seen, output = finding.expected, finding.seen, finding.output
     except LaunchError as error:
+        if alone:
+            raise
         expected, seen = "a launch", str(error)
-    except RpcError as error:
-        expected, seen = each.claim, str(error)
     except TimeoutError:
         expected, seen = f"an end of the check within {within:g} s", "it lasts longer"
+    # What it sends may be no message, and what the kernel told of it is gone when it has ended.
+    except (RpcError, DecodeError, OSError) as error:
+        expected, seen = each.claim, str(error)
     outcome = Outcome.SKIPPED if reason else Outcome.FAILED if expected else Outcome.PASSED
     return Result(
         check=each,

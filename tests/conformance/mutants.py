@@ -48,6 +48,8 @@ class Mutant:
     """Low: a worker that hangs should not take long to be found out."""
     child: bool = False
     """It starts a process of its own."""
+    beside: tuple[str, ...] = ()
+    """More checks: of a single one, a launch that fails is no finding."""
 
     @property
     def name(self) -> str:
@@ -56,7 +58,9 @@ class Mutant:
     async def checked(self, folder: Path, stubs: Path) -> Report:
         """What the check says of a worker that is broken so."""
         worker = whole(folder, stubs, self.sound, self.broken, child=self.child)
-        return await check(worker, only=[self.check], help=self.help, patience=self.patience)
+        return await check(
+            worker, only=[self.check, *self.beside], help=self.help, patience=self.patience
+        )
 
 
 def whole(
@@ -81,6 +85,7 @@ def mutant(
     help: Help | None = None,  # noqa: A002
     patience: float = 0.1,
     child: bool = False,
+    beside: tuple[str, ...] = (),
 ) -> Mutant:
     return Mutant(
         check=check,
@@ -90,6 +95,7 @@ def mutant(
         help=help or Help(),
         patience=patience,
         child=child,
+        beside=beside,
     )
 
 
@@ -118,6 +124,7 @@ MUTANTS = (
         "TELLS = {",
         "sys.exit(sorted(os.environ)[0]) if 'HSU_CONTRACT' in os.environ else 0\nTELLS = {",
         "it ended: exit code 1",
+        beside=("health-free",),
     ),
     mutant(
         "malformed-variable",
@@ -181,6 +188,7 @@ MUTANTS = (
         "announce.write(line)",
         'announce.write(line if HSU["ANNOUNCE_FD"] else b"at " + line)',
         "did not announce itself",
+        beside=("health-free",),
     ),
     mutant(
         "announce-answers",

@@ -166,6 +166,7 @@ class Worker(grpc.GenericRpcHandler):
     # ---- the interface
 
     async def Unary(self, request, context):
+        await self.return_metadata(context)
         await asyncio.sleep(request.number / 1000)
         if request.text == "":
             raise Refusal("INVALID_ARGUMENT", YES, text="text is empty")
@@ -181,6 +182,15 @@ class Worker(grpc.GenericRpcHandler):
     async def Bidi(self, requests, context):
         async for request in requests:
             yield kinds.Answer(text=request.text)
+
+    async def return_metadata(self, context):
+        """As gRPC's own interop server does, so that no test of ours needs a third server."""
+        sent = dict(context.invocation_metadata())
+        first, last = "x-grpc-test-echo-initial", "x-grpc-test-echo-trailing-bin"
+        if first in sent:
+            await context.send_initial_metadata(((first, sent[first]),))
+        if last in sent:
+            context.set_trailing_metadata(((last, sent[last]),))
 
     # ---- Core
 

@@ -11,16 +11,16 @@ from hsu_worker.conformance.worker import Worker, last_state, state_name
 from hsu_worker.errors import RpcError
 
 
-@check_on(
-    Lane.STOPPED,
+@check(
     Level.MUST,
     "S1",
     "It is STOPPED until somebody calls Start.",
     "The master decides when a worker takes its memory.",
 )
-async def stopped_at_first(lab: Lab, worker: Worker) -> None:
-    await asyncio.sleep(bounds.SETTLE * lab.patience)
-    await worker.expect_state("STOPPED")
+async def stopped_at_first(lab: Lab) -> None:
+    async with lab.launch() as worker:
+        await asyncio.sleep(bounds.SETTLE * lab.patience)
+        await worker.expect_state("STOPPED")
 
 
 @check_on(
