@@ -1,4 +1,4 @@
-"""How long the kit waits, in seconds. All but `CLAIM` are multiplied by the patience of a run."""
+"""How long the kit waits, in seconds. All but `CLAIM` and `SETTLE` are multiplied by the patience of a run."""
 
 from typing import Final
 

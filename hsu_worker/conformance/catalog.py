@@ -48,6 +48,7 @@ CHECKS: Final[dict[str, Check]] = {
 #: Requirements that no check proves, and why.
 UNPROVEN: Final = {
     "E1": "what a worker does that nobody has launched is its own affair",
+    "N1": "when it calls others, and for whom, only its own code knows",
     "T5": "over a socket the time that a comparison takes can't be told from chance",
 }
 

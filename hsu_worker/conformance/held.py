@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Final
 
 from hsu_worker.conformance import bounds
 from hsu_worker.conformance.asking import Answer, ask
@@ -13,6 +14,10 @@ from hsu_worker.conformance.finding import NotMet, Skipped, expect_that
 from hsu_worker.conformance.lab import Lab
 from hsu_worker.conformance.worker import Worker, path_of
 from hsu_worker.wire.connection import Connection
+from hsu_worker.wire.limits import Limits
+
+#: Calls that the kit has in flight at the most, to take all slots.
+_MOST: Final = 256
 
 #: How a call may end that nobody has ended for it. A handler may find fault with its request.
 _CUT = ("UNAVAILABLE", "CANCELLED", "DEADLINE_EXCEEDED", "UNKNOWN", "INTERNAL")
@@ -108,6 +113,23 @@ async def held_many(
         "it takes a call that lasts: no method waits for a stream of requests, "
         "and --slow-method names none"
     )
+
+
+@asynccontextmanager
+async def held_all(lab: Lab, worker: Worker) -> AsyncGenerator[list[Held], None]:
+    """Have so many calls in flight during the block that the next one finds no room.
+
+    Raises:
+        Skipped: There is no method whose calls stay in flight, or too much room.
+    """
+    limits, assumed = worker.told.limits, Limits()
+    slots = max(
+        limits.concurrent_calls or assumed.concurrent_calls, limits.threads or assumed.threads
+    )
+    if slots > _MOST:
+        raise Skipped(f"it has {slots} slots, and the kit takes {_MOST} at the most")
+    async with held_many(lab, worker, slots) as calls:
+        yield calls
 
 
 async def _candidates(lab: Lab, worker: Worker) -> list[Slow]:

@@ -14,7 +14,9 @@ from hsu_worker.master.tables import UnitConfig
 from tests.conformance.stubs import compiled
 
 #: Seconds instead of fifteen, in which a worker has to be claimed.
-CLAIM = 1.5
+CLAIM = 4
+#: Seconds instead of 0.3, in which the kit has to see what should not be: it looks at many workers.
+SETTLE = 0.6
 _CLAIM = "= 15, 30, 1, 1\n"
 
 WHOLE = Path(__file__).with_name("whole_worker.py")
@@ -44,7 +46,7 @@ class Mutant:
     seen: str
     """A part of what the check says that it sees."""
     help: Help = field(default_factory=Help)
-    patience: float = 0.1
+    patience: float = 0.3
     """Low: a worker that hangs should not take long to be found out."""
     child: bool = False
     """It starts a process of its own."""
@@ -83,7 +85,7 @@ def mutant(
     seen: str,
     *,
     help: Help | None = None,  # noqa: A002
-    patience: float = 0.1,
+    patience: float = 0.3,
     child: bool = False,
     beside: tuple[str, ...] = (),
 ) -> Mutant:
@@ -111,6 +113,7 @@ _ABANDON = """\
             self.start = None
             self.turn(core.STATE_STOPPED)
         if"""
+_STOP_JOINS = _STOPPING.rpartition("        if")[0]
 _STOP_WAITS = 'await self.calls_ended(float("inf"))\n            await self.release()'
 _DRAIN_WAITS = 'await self.calls_ended(float("inf"))\n        self.cut = True'
 _LIFELINE = "when_lifeline_ends.append(lambda: loop.call_soon_threadsafe(self.leave, 2))"
@@ -165,7 +168,7 @@ MUTANTS = (
         "            loop.call_later(0.1, flood)",
         "0 MiB",
         help=FLOODING,
-        patience=0.02,
+        patience=0.05,
     ),
     # ---- announcement
     mutant("announce-descriptor", "announce.write(line)", "announce.write(line * 2)", r"\nHSU 1 "),
@@ -193,8 +196,8 @@ MUTANTS = (
     mutant(
         "announce-answers",
         'port = server.add_insecure_port(address.removeprefix("tcp:"))',
-        "port = 0\n        loop.call_later(0.2, server.add_insecure_port, address)",
-        "No such file",
+        "port = 0\n        loop.call_later(30, server.add_insecure_port, address)",
+        "",
     ),
     mutant("announce-tcp", ":{port}", ":0", "tcp:127.0.0.1:0"),
     mutant(
@@ -384,6 +387,13 @@ MUTANTS = (
         f'            raise Refusal("ABORTED", NO)\n{_STOPPING.splitlines()[2]}',
         "ABORTED",
     ),
+    mutant(
+        "start-while-stopping",
+        _STOPPING,
+        f"        if self.state == core.STATE_STOPPING:\n            self.turn(core.STATE_RUNNING)\n"
+        f"{_STOPPING.splitlines()[2]}",
+        "",
+    ),
     # ---- stopping
     mutant("stop-and-start", "        self.start = None\n\n", "\n", "STOPPED"),
     mutant(
@@ -400,6 +410,12 @@ MUTANTS = (
         "            self.turn(core.STATE_STOPPING)\n",
         "",
         "INVALID_ARGUMENT",
+    ),
+    mutant(
+        "stop-joined",
+        f"{_STOP_JOINS}        if self.state == core.STATE_FAILED:",
+        "        if self.state == core.STATE_FAILED:",
+        "'STOPPING']",
     ),
     mutant(
         "stop-while-starting",
@@ -541,6 +557,8 @@ MUTANTS = (
         "            pass\n",
         "",
     ),
+    mutant("call-cycle", "                self.refuse_cycle(context)\n", "", "DEADLINE_EXCEEDED"),
+    mutant("call-cycle", "in came and self.slots.locked()", "in came", "CALL_CYCLE"),
     mutant(
         "errors-dispatched",
         'raise Refusal("INVALID_ARGUMENT", YES, text="text is empty")',
@@ -642,7 +660,7 @@ MUTANTS = (
         "shutdown-sooner",
         "self.until = min(self.until, time.monotonic() + grace)",
         'self.until = time.monotonic() + grace if self.until == float("inf") else self.until',
-        "59.9",
+        "5",
     ),
     mutant(
         "shutdown-not-later",

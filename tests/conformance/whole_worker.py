@@ -134,6 +134,7 @@ class Worker(grpc.GenericRpcHandler):
         try:
             if own:
                 self.gate()
+                self.refuse_cycle(context)
                 self.calls[key] = asyncio.current_task(), time.monotonic(), context.time_remaining()
             async with self.slots if own else contextlib.nullcontext():
                 requests = self.parsed(method, bodies)
@@ -154,6 +155,11 @@ class Worker(grpc.GenericRpcHandler):
         if self.state != core.STATE_RUNNING:
             draining = self.state == core.STATE_DRAINING
             raise Refusal("UNAVAILABLE", NO, "DRAINING" if draining else "NOT_RUNNING")
+
+    def refuse_cycle(self, context):
+        came = dict(context.invocation_metadata()).get("hsu-call-chain", "").split(",")
+        if HSU["UNIT"] in came and self.slots.locked():
+            raise Refusal("FAILED_PRECONDITION", NO, "CALL_CYCLE")
 
     async def parsed(self, method, bodies):
         kind = getattr(core if method.containing_service is CORE else kinds, method.input_type.name)

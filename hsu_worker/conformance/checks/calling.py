@@ -8,13 +8,16 @@ from hsu_worker.conformance import bounds
 from hsu_worker.conformance.asking import Answer
 from hsu_worker.conformance.check import Lane, Level, check_on
 from hsu_worker.conformance.checks.admission import GARBAGE
-from hsu_worker.conformance.finding import NotMet, Skipped, expect, expect_that
-from hsu_worker.conformance.held import Held, held
+from hsu_worker.conformance.finding import NotMet, Skipped, during, expect, expect_that
+from hsu_worker.conformance.held import Held, held, held_all
 from hsu_worker.conformance.lab import Lab
 from hsu_worker.conformance.worker import Worker, path_of
 from hsu_worker.errors import RpcError
 from hsu_worker.gen.hsu_core import Core, PingRequest
+from hsu_worker.wire.chain import CALL_CHAIN
+from hsu_worker.wire.chain import REASON as CYCLE
 from hsu_worker.wire.limits import Limits
+from hsu_worker.wire.metadata import ERROR_DOMAIN
 
 #: Calls that come at the same time.
 _AT_ONCE: Final = 50
@@ -214,6 +217,30 @@ async def concurrent_calls(_lab: Lab, worker: Worker) -> None:
     told = await worker.ping()
     expect("calls in flight after the last one", 0, told.calls_in_flight)
     await worker.expect_state("RUNNING")
+
+
+@check_on(
+    Lane.RUNNING,
+    Level.SHOULD,
+    "N2",
+    "A call that came through its own unit is refused, as CALL_CYCLE, when it finds no room.",
+    "The room may be taken by the call that waits for it: neither would ever end.",
+)
+async def call_cycle(lab: Lab, worker: Worker) -> None:
+    assert lab.unit is not None
+    came = (*worker.connection.metadata, (CALL_CHAIN, f"other,{lab.unit.name},another"))
+    async with held_all(lab, worker) as calls:
+        slow = calls[0].slow
+        answer = await worker.ask(slow.path, (slow.request,), streams=slow.streams, metadata=came)
+    expect_that(
+        (answer.code, answer.dispatched, answer.reason)
+        == ("FAILED_PRECONDITION", "no", f"{ERROR_DOMAIN} {CYCLE}"),
+        f"{slow.path}, with all slots taken: FAILED_PRECONDITION, hsu-dispatched: no, {CYCLE}",
+        answer,
+    )
+    with during("with room"):
+        answer = await worker.ask(slow.path, (slow.request,), streams=slow.streams, metadata=came)
+        expect_that(answer.dispatched != "no", f"{slow.path}: an answer", answer)
 
 
 @check_on(

@@ -2,20 +2,15 @@
 
 import asyncio
 import os
-from typing import Final
 
 from hsu_worker.conformance import bounds
 from hsu_worker.conformance.check import Lane, Level, check_on
 from hsu_worker.conformance.finding import NotMet, Skipped, during, expect, expect_that
-from hsu_worker.conformance.held import held, held_many
+from hsu_worker.conformance.held import held, held_all
 from hsu_worker.conformance.lab import Lab
 from hsu_worker.conformance.worker import Worker
 from hsu_worker.errors import RpcError, Unimplemented
 from hsu_worker.gen.hsu_core import GetStatusRequest, GetStatusResponse
-from hsu_worker.wire.limits import Limits
-
-#: Calls that the kit has in flight at the most, to take all slots.
-_MOST: Final = 256
 
 
 @check_on(
@@ -59,14 +54,7 @@ async def ping_under_load(lab: Lab, worker: Worker) -> None:
     "Busy is not dead: without the difference a worker is killed for having work.",
 )
 async def ping_when_full(lab: Lab, worker: Worker) -> None:
-    limits = worker.told.limits
-    assumed = Limits()
-    slots = max(
-        limits.concurrent_calls or assumed.concurrent_calls, limits.threads or assumed.threads
-    )
-    if slots > _MOST:
-        raise Skipped(f"it has {slots} slots, and the kit takes {_MOST} at the most")
-    async with held_many(lab, worker, slots):
+    async with held_all(lab, worker):
         expect("busy, with all slots taken", True, (await worker.ping()).busy)
     await lab.until(
         lambda: _idle(worker), bounds.ANSWER, lambda: ("a Ping that is not busy", "busy")

@@ -19,7 +19,7 @@ from hsu_worker.errors import RpcError
 )
 async def stopped_at_first(lab: Lab) -> None:
     async with lab.launch() as worker:
-        await asyncio.sleep(bounds.SETTLE * lab.patience)
+        await asyncio.sleep(bounds.SETTLE)
         await worker.expect_state("STOPPED")
 
 
@@ -179,6 +179,8 @@ async def start_while_stopping(lab: Lab, worker: Worker) -> None:
             await asyncio.wait((stop,), timeout=bounds.SETTLE)
             start = asyncio.create_task(worker.start())
             await asyncio.wait((start,), timeout=bounds.SETTLE)
+            if start.done() and not call.answer.done():
+                expect("Start, with a call in flight", "no end yet", last_state(start.result()))
             await call.end(lab.patience)
             expect("what Stop answers", "STOPPED", await stop)
             expect("the last message of Start", "RUNNING", last_state(await start))

@@ -71,6 +71,30 @@ async def stop_waits(lab: Lab, worker: Worker) -> None:
             stop.cancel()
 
 
+@check_on(
+    Lane.STOPPED,
+    Level.MUST,
+    "C11",
+    "Two Stops at the same time have the same end.",
+    "Whoever hears STOPPED may take the memory for something else.",
+)
+async def stop_joined(lab: Lab, worker: Worker) -> None:
+    await worker.run()
+    async with held(lab, worker) as call:
+        stops = [asyncio.create_task(worker.stop(timeout=bounds.START)) for _ in range(2)]
+        try:
+            await asyncio.wait(stops, timeout=bounds.SETTLE)
+            if not call.answer.done():
+                early = [stop.result() for stop in stops if stop.done()]
+                expect("the answers of two Stops, with a call in flight", [], early)
+            await call.end(lab.patience)
+            answers = [await stop for stop in stops]
+            expect("the answers of two Stops", ["STOPPED"] * 2, answers)
+        finally:
+            for stop in stops:
+                stop.cancel()
+
+
 @check(
     Level.MUST,
     "C11",
