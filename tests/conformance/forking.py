@@ -8,14 +8,25 @@ import json
 import os
 import socket
 import sys
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
+from contextvars import ContextVar
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
 
+import pytest
+
+from hsu_worker.conformance import run
 from hsu_worker.master.keeper.processes import live_processes
+from hsu_worker.master.keeping import Keeper
 from hsu_worker.master.process import Exit
 from tests.until import until
+
+#: Checks that look at the environments of processes: those of forks are the zygote's.
+NOT_OF_FORKS: Final = ("children-environment", "children-gone", "master-killed", "token-secret")
+
+#: What makes the keepers of the checks that a task makes.
+_MAKE: ContextVar[Callable[[], Any]] = ContextVar("_MAKE", default=Keeper)
 
 
 class Forked:
@@ -34,8 +45,16 @@ class Forked:
         return await asyncio.shield(self.ended)
 
     async def gone(self) -> None:
-        await until(lambda: not [line for line in live_processes() if line.group == self.pid])
+        await until(lambda: not self._left())
         self.over = True
+
+    def _left(self) -> bool:
+        try:
+            os.killpg(self.pid, 0)
+        except ProcessLookupError:
+            return False
+        # It may be that all have ended, and nobody has waited for them.
+        return any(line.group == self.pid for line in live_processes())
 
 
 class Forking:
@@ -98,11 +117,11 @@ class Forking:
 
 
 @asynccontextmanager
-async def forking(stubs: Path) -> AsyncGenerator[Forking, None]:
-    """A zygote during the block, and keepers that use it."""
+async def forking(stubs: Path) -> AsyncGenerator[None, None]:
+    """Have a zygote during the block: the workers that this task checks, and those that it begins, are forks."""
     # Packets: each is one request, or one event.
     near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    with near, far:
+    with near, far, pytest.MonkeyPatch.context() as patch:
         script = Path(__file__).with_name("zygote.py")
         zygote = await asyncio.create_subprocess_exec(
             *(sys.executable, script, stubs), stdin=far.fileno(), start_new_session=True
@@ -113,7 +132,9 @@ async def forking(stubs: Path) -> AsyncGenerator[Forking, None]:
         loop = asyncio.get_running_loop()
         loop.add_reader(near, made.receive)
         try:
-            yield made
+            _MAKE.set(lambda: made)
+            patch.setattr(run, "Keeper", lambda: _MAKE.get()())
+            yield
         finally:
             loop.remove_reader(near)
             zygote.kill()

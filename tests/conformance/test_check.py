@@ -19,6 +19,7 @@ from hsu_worker.master.keeper.processes import live_processes
 from hsu_worker.serving.logring import LogRing
 from hsu_worker.wire.address import Address
 from hsu_worker.worker import answering, core
+from tests.cli.inside import process, run
 from tests.cli.shell import Shell
 from tests.serving.kinds import AsyncKinds
 from tests.worker.process import ROOT, environment, write_service
@@ -41,22 +42,29 @@ async def test_noise_on_stdout_before_and_after_the_announcement_is_output(tmp_p
 
 
 @pytest.mark.parametrize(
-    ("program", "said"),
+    ("program", "patience", "said"),
     [
-        (["./no-such-program"], "command './no-such-program' does not exist: correct the path"),
+        (["./no-such-program"], 1, "command './no-such-program' does not exist: correct the path"),
         (
             [sys.executable, "-c", "import sys; sys.exit('no model')"],
+            1,
             "did not announce itself: it ended: exit code 1; its last output:\n    stderr: no model",
         ),
-        ([sys.executable, "-c", "input()\ninput()"], "did not announce itself: no announce line"),
+        (
+            [sys.executable, "-c", "input()\ninput()"],
+            0.01,
+            "did not announce itself: no announce line",
+        ),
     ],
 )
 async def test_nothing_is_checked_of_what_never_announces_itself(
-    program: list[str], said: str
+    program: list[str], patience: float, said: str
 ) -> None:
     made: list[str] = []
     with pytest.raises(LaunchError) as raised:
-        await check(program, patience=0.05, on_result=lambda result, *_: made.append(result.text))
+        await check(
+            program, patience=patience, on_result=lambda result, *_: made.append(result.text)
+        )
     assert said in str(raised.value)
     assert [] == made
 
@@ -168,41 +176,57 @@ async def test_nobody_at_the_address_is_no_worker() -> None:
 
 
 @pytest.fixture
-def at_home(tmp_path: Path) -> Shell:
-    """A shell in a folder with a worker, and with an `hsu.toml` that names it."""
-    app = write_service(tmp_path)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder: with a worker, and with an `hsu.toml` that names it."""
+    app = write_service(tmp_path, "async def unary(self, request):\n    raise ValueError('secret')")
     text = f'[units.kinds]\napp = "{app}"\nimplements = ["hsu.test.v1.Kinds"]\n'
     text += f'env = {{PYTHONPATH = "{ROOT}"}}\n[units.later]\nregister = true\n'
     (tmp_path / "hsu.toml").write_text(f'{text}implements = ["hsu.a.v1.InterfaceA"]\n[routes]\n')
-    return Shell(tmp_path, environment())
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
 
 
-async def test_the_command_checks_a_unit_and_writes_a_report(at_home: Shell) -> None:
-    options = ("--only", "ping-echo", "--only", "handshake-interfaces", "--junit", "report.xml")
-    out = await at_home.out("check", "--unit", "kinds", *options)
-    assert out.splitlines()[-1].startswith("passed: must 2 of 2; ")
-    suite = ET.parse(at_home.folder / "report.xml").getroot()[0]
-    assert ["handshake-interfaces", "ping-echo"] == [case.get("name") for case in suite]
+async def test_the_command_checks_a_unit_and_writes_a_report(home: Path) -> None:
+    options = ("--only", "ping-echo", "--only", "empty-request", "--junit", "report.xml")
+    out = await Shell(home, environment()).out("check", "--unit", "kinds", *options)
+    # At level must nothing has failed.
+    assert out.splitlines()[-1].startswith("passed: must 1 of 1, should 0 of 1; ")
+    suite = ET.parse(home / "report.xml").getroot()[0]
+    assert ["ping-echo", "empty-request"] == [case.get("name") for case in suite]
 
 
-async def test_the_command_fails_with_its_worker(at_home: Shell) -> None:
-    write_service(at_home.folder, "async def unary(self, request):\n    raise ValueError('secret')")
-    command = ("check", "--env", f"PYTHONPATH={ROOT}", "--only", "empty-request", "--json")
-    program = ("--", sys.executable, "-m", "hsu_worker.worker", "mysvc:Service")
-    code, out, errors = await at_home.run(*command, "--level", "should", *program)
-    assert (1, "") == (code, errors)
-    [found] = json.loads(out)["checks"]
+def test_the_command_fails_with_its_worker(home: Path) -> None:
+    options = ("--env", f"PYTHONPATH={ROOT}", "--only", "empty-request", "--level", "should")
+    ran = run("check", *options, "--json", "--", *PYTHON, "mysvc:Service")
+    assert (1, "") == (ran.exit_code, ran.stderr)
+    [found] = json.loads(ran.stdout)["checks"]
     assert ("failed", "should") == (found["outcome"], found["level"])
     assert "secret" not in found["seen"]
-    # At level must nothing has failed.
-    assert json.loads(await at_home.out(*command, *program))["passed"]
 
 
-async def test_the_command_lists_its_checks(at_home: Shell) -> None:
-    listed = await at_home.json("check", "--list")
-    assert list(CHECKS) == [each["id"] for each in listed]
+def test_the_command_asks_whoever_runs_already(home: Path) -> None:
+    (home / "token").touch(0o600)
+    (home / "token").write_text("the-token\n")
+    with process(
+        *(home, "serve", "mysvc:Service", "--listen", "tcp:127.0.0.1:0"),
+        *("--token-file", "token", "--log-format", "json"),
+        PYTHONPATH=str(ROOT),
+    ) as line:
+        [address] = json.loads(line)["addresses"]
+        (home / "hsu.toml").write_text(
+            f'[units.kinds]\naddress = "{address}"\ntoken_file = "token"\n'
+            'implements = ["hsu.test.v1.Kinds"]\n'
+        )
+        for target in (("--unit", "kinds"), ("--address", address, "--token-file", "token")):
+            told = run("check", "--only", "ping-echo", "--json", *target).json
+            assert (address, True) == (told["target"], told["passed"])
+            assert ["ping-echo"] == [each["id"] for each in told["checks"]]
+
+
+def test_the_command_lists_its_checks() -> None:
+    assert list(CHECKS) == [each["id"] for each in run("check", "--list", "--json").json]
     line = "must    ping-echo  Ping returns the payload and the instance.\n"
-    assert line == await at_home.out("check", "--list", "--only", "ping-echo")
+    assert line == run("check", "--list", "--only", "ping-echo").stdout
 
 
 @pytest.mark.parametrize(
@@ -224,8 +248,6 @@ async def test_the_command_lists_its_checks(at_home: Shell) -> None:
         (("--address", "unix:/no/w"), 3, "no worker could be asked at unix:/no/w: UNAVAILABLE"),
     ],
 )
-async def test_a_wrong_command_line_is_told(
-    at_home: Shell, arguments: tuple[str, ...], code: int, said: str
-) -> None:
-    text = await at_home.error("check", *arguments, code=code)
-    assert said in text.splitlines()[-1], text
+@pytest.mark.usefixtures("home")
+def test_a_wrong_command_line_is_told(arguments: tuple[str, ...], code: int, said: str) -> None:
+    assert said in run("check", *arguments).error(code)

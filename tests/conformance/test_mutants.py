@@ -4,18 +4,16 @@ import asyncio
 
 import pytest
 
-from hsu_worker.conformance import Outcome, Report, bounds, check, run
+from hsu_worker.conformance import Outcome, Report, bounds, check
 from hsu_worker.conformance.catalog import CHECKS
 from hsu_worker.conformance.check import Lane
-from tests.conformance.forking import forking
-from tests.conformance.mutants import CLAIM, EVERY, MUTANTS, Mutant, whole
+from hsu_worker.master.tables import UnitConfig
+from tests.conformance.forking import NOT_OF_FORKS, forking
+from tests.conformance.mutants import CLAIM, EVERY, MUTANTS, SETTLE, Mutant, whole
 from tests.conformance.stubs import compiled
 
 #: Mutants that are checked at the same time.
-JOBS = 10
-
-#: Checks that look at the environments of processes: those of forks are the zygote's.
-NOT_OF_FORKS = ("children-environment", "children-gone", "master-killed", "token-secret")
+JOBS = 12
 
 LAUNCHED = {each.id for each in CHECKS.values() if each.lane is not Lane.UNLAUNCHED}
 
@@ -31,19 +29,23 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Report]:
         async with slots:
             found[mutant.name] = await mutant.checked(tmp_path_factory.mktemp("mutant"), stubs)
 
-    async def every(patch: pytest.MonkeyPatch) -> None:
-        sound = whole(tmp_path_factory.mktemp("sound"), stubs, child=True)
-        true = [mutant for mutant in MUTANTS if mutant.check in NOT_OF_FORKS]
-        await asyncio.gather(*map(one, true))
+    async def launched(sound: UnitConfig) -> None:
         found["launched"] = await check(sound, only=NOT_OF_FORKS)
-        async with forking(stubs) as keeper:
-            patch.setattr(run, "Keeper", keeper)
-            await asyncio.gather(*(one(mutant) for mutant in MUTANTS if mutant not in true))
+        await asyncio.gather(*(one(each) for each in MUTANTS if each.check in NOT_OF_FORKS))
+
+    async def forked(sound: UnitConfig) -> None:
+        async with forking(stubs):
+            await asyncio.gather(*(one(each) for each in MUTANTS if each.check not in NOT_OF_FORKS))
             found["forked"] = await check(sound, skip=NOT_OF_FORKS, help=EVERY, jobs=JOBS)
+
+    async def every() -> None:
+        sound = whole(tmp_path_factory.mktemp("sound"), stubs, child=True)
+        await asyncio.gather(launched(sound), forked(sound))
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(bounds, "CLAIM", CLAIM)
-        asyncio.run(every(patch))
+        patch.setattr(bounds, "SETTLE", SETTLE)
+        asyncio.run(every())
     return found
 
 
