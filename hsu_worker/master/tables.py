@@ -313,6 +313,13 @@ class UnitConfig:
         )
 
     @property
+    def argv(self) -> list[str]:
+        """The command of one that is launched."""
+        if self.app:
+            return [str(self.python), "-m", "hsu_worker.worker", self.app]
+        return list(self.command or ())
+
+    @property
     def kind(self) -> str:
         """The one of `KINDS` that it has."""
         return next(kind for kind in KINDS if getattr(self, kind))
