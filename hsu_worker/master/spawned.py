@@ -174,6 +174,7 @@ class Spawned(Worker):
                 stderr=child_ends[2],
                 announce=child_ends[3],
                 template=template_of(self.unit, environment),
+                limits=self.unit.limits,
             )
         except OSError as error:
             raise LaunchError(f"the process can't be made: {error}") from error

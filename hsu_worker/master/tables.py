@@ -2,6 +2,7 @@
 
 # ruff: noqa: RUF009  (`key` makes a field, as `dataclasses.field` does)
 
+import resource
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -260,6 +261,43 @@ class UnitConfig:
         kinds=("app", "command"),
         live=True,
     )
+    open_files: int | None = key(
+        values.open_files,
+        "How many file descriptors each of its processes may have.",
+        value="number",
+        otherwise="the master's limit",
+        kinds=_LAUNCHED,
+    )
+    address_space: int | None = key(
+        values.size,
+        "How much memory each of its processes may map; what it can't get then fails there. Libraries map"
+        " far more than they use.",
+        value='`"8GiB"`',
+        otherwise="the master's limit",
+        kinds=_LAUNCHED,
+    )
+    nice: int | None = key(
+        values.niceness,
+        "How much it gives way to others on the processor: 1 a little, 19 wholly.",
+        value="number",
+        otherwise="as the master",
+        kinds=_LAUNCHED,
+    )
+    cpus: tuple[int, ...] | None = key(
+        values.processors,
+        "The processors that it may use, by number; only on Linux.",
+        value="`[0, 1]`",
+        otherwise="those of the master",
+        kinds=_LAUNCHED,
+    )
+    restart_above: int | None = key(
+        values.size,
+        "Start another one in its place when its process has more memory of its own than this; looked at with"
+        " each `ping`. Only on Linux.",
+        value='`"2GiB"`',
+        otherwise="never",
+        kinds=_LAUNCHED,
+    )
     strict: bool = key(
         values.flag,
         "Refuse a worker whose interfaces differ from those that the master knows;"
@@ -318,6 +356,21 @@ class UnitConfig:
         if self.app:
             return [str(self.python), "-m", "hsu_worker.worker", self.app]
         return list(self.command or ())
+
+    @property
+    def limits(self) -> Mapping[str, object] | None:
+        """What its process does to itself before anything else, as a keeper is told; None: nothing."""
+        if not (self.open_files or self.address_space or self.nice or self.cpus):
+            return None
+        rlimits = (
+            (resource.RLIMIT_NOFILE, self.open_files),
+            (resource.RLIMIT_AS, self.address_space),
+        )
+        return {
+            "rlimits": [[number, most] for number, most in rlimits if most is not None],
+            "nice": self.nice or 0,
+            "cpus": self.cpus or (),
+        }
 
     @property
     def kind(self) -> str:

@@ -9,6 +9,7 @@ from hsu_worker.master.policy import (
     Close,
     Gone,
     Grant,
+    Outgrown,
     Phase,
     Reconfigured,
     Start,
@@ -135,6 +136,17 @@ def test_a_stand_in_stays() -> None:
     assert stands_in.current == changed.current
     assert [] == [effect for effect in effects if isinstance(effect, Start | Stop)]
     assert 7 == changed.spec
+
+
+def test_one_that_has_outgrown_its_bound_makes_place_for_another_of_its_kind() -> None:
+    grown = Outgrown(1, "it has 300 MiB of its own")
+    changed, effects = decide(BUSY, grown, NOW)
+    assert Start(2, 0, "swap", "it has 300 MiB of its own") in effects
+    assert BUSY.current == changed.current
+    # One that is on its way is told no second time, and another one is not meant.
+    for state in (changed, STARTING, DRAINING, replace(BUSY, closed=True)):
+        assert [] == [each for each in decide(state, grown, NOW)[1] if isinstance(each, Start)]
+    assert BUSY == decide(BUSY, Outgrown(7, "it has grown"), NOW)[0]
 
 
 def test_one_that_was_removed_ends_and_refuses_calls() -> None:

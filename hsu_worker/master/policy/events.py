@@ -94,6 +94,14 @@ class Alive:
 
 
 @dataclass(frozen=True, slots=True)
+class Outgrown:
+    """The worker takes more memory than it should: another one shall take its place."""
+
+    generation: int
+    how: str
+
+
+@dataclass(frozen=True, slots=True)
 class Leaving:
     """The worker is on its way out by itself: it finishes its calls and takes no new ones."""
 
@@ -181,6 +189,7 @@ Event: TypeAlias = (
     | Unresponsive
     | Suspect
     | Alive
+    | Outgrown
     | Leaving
     | Gone
     | Tick

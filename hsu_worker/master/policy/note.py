@@ -17,6 +17,7 @@ from hsu_worker.master.policy.events import (
     Leave,
     Leaving,
     Lost,
+    Outgrown,
     Reconfigured,
     Release,
     Returning,
@@ -65,6 +66,11 @@ def note(state: State, event: Event, now: float) -> Decision:
             if current is None:
                 return state, ()
             return places.put(state, evolve(current, suspect=False)), ()
+        case Outgrown(number, how):
+            current = places.ready(state, number)
+            if current is None or state.closed or state.candidate or state.retiring:
+                return state, ()
+            return swaps.asked(state, state.spec, why=how)
         case Leaving(number):
             current = places.ready(state, number)
             if current is None:

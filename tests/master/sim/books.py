@@ -19,6 +19,7 @@ from hsu_worker.master.policy import (
     Leave,
     Leaving,
     Lost,
+    Outgrown,
     Phase,
     Probe,
     Reconfigured,
@@ -171,6 +172,9 @@ class Books:
                     back.returns = within
             case Reconfigured():
                 self._reconfigure(event, now)
+            case Outgrown(number):
+                if self._current(number, Phase.READY) and len(self.live) == 1 and not self.closed:
+                    self.swaps += 1
             case Close():
                 self.closed = True
                 self._stop(now, hold=False)
@@ -345,7 +349,7 @@ class Books:
         self.last = effect.generation
         stand_in = isinstance(event, StandInAsked) and effect.trigger == "stand-in"
         swap = stand_in or (
-            isinstance(event, SwapAsked | Reconfigured) and effect.trigger == "swap"
+            isinstance(event, SwapAsked | Reconfigured | Outgrown) and effect.trigger == "swap"
         )
         record = Record(number=effect.generation, swap=swap, spec=effect.spec, stand_in=stand_in)
         if swap:

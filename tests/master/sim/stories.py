@@ -8,7 +8,17 @@ from hsu_worker.master.policy import Restart, Rules
 
 #: What somebody at a terminal does.
 Deed: TypeAlias = Literal[
-    "stop", "hold", "start", "restart", "swap", "stand-in", "reload", "replace", "suspect", "tick"
+    "stop",
+    "hold",
+    "start",
+    "restart",
+    "swap",
+    "stand-in",
+    "reload",
+    "replace",
+    "outgrow",
+    "suspect",
+    "tick",
 ]
 
 #: How a start, or a worker that runs, turns out.
@@ -100,7 +110,7 @@ def anything(dice: Random) -> Story:
     if dice.random() < 0.5:
         deeds += ["stand-in"] * 4
     if dice.random() < 0.5:
-        deeds += ["reload", "replace", "replace"]
+        deeds += ["reload", "replace", "replace", "outgrow"]
     trouble = dice.random() < 0.6
     return Story(
         rules=rules,

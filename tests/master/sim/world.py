@@ -23,6 +23,7 @@ from hsu_worker.master.policy import (
     Leave,
     Leaving,
     Lost,
+    Outgrown,
     Probe,
     Reconfigured,
     Refuse,
@@ -418,6 +419,9 @@ class World:
                     idle=self.dice.choice((None, 0.5, 1.0, 5.0)),
                 )
                 self._feed(Reconfigured(rules, self.swaps if deed == "replace" else None))
+            case "outgrow":
+                if self.books.current is not None and not self.books.current.stand_in:
+                    self._feed(Outgrown(self.books.current.number, "it has 9 MiB of its own"))
             case "suspect":
                 if self.books.current is not None:
                     self._feed(Suspect(self.books.current.number))
