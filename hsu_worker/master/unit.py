@@ -28,7 +28,7 @@ from hsu_worker.master.start_wait import StartWait
 from hsu_worker.master.tables import UnitConfig
 from hsu_worker.master.waiters import Waiters
 from hsu_worker.wire.chain import cycle
-from hsu_worker.wire.connection import Connection, Lease
+from hsu_worker.wire.connection import Connection, Lease, check_loop
 from hsu_worker.wire.status import from_grpc
 
 #: What stops a worker that nobody wanted to end.
@@ -126,6 +126,7 @@ class Unit:
 
         @asynccontextmanager
         async def lease(deadline: float | None, /) -> AsyncGenerator[Connection, None]:
+            check_loop(self._loop)
             generation = await self._acquire(deadline, what, start, way)
             while not self._lendable(generation):
                 # It ended between the grant and this step; nothing was sent yet.

@@ -1,5 +1,6 @@
 """A channel to a worker, and the loan of one."""
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
@@ -116,9 +117,26 @@ class Lease(Protocol):
 def lend(connection: Connection | grpc.aio.Channel) -> Lease:
     """A lease on a connection that is simply there."""
     lent = connection if isinstance(connection, Connection) else Connection(connection)
+    loop: asyncio.AbstractEventLoop | None = None
 
     @asynccontextmanager
     async def lease(_deadline: float | None, /) -> AsyncGenerator[Connection, None]:
+        nonlocal loop
+        loop = loop or asyncio.get_running_loop()
+        check_loop(loop)
         yield lent
 
     return lease
+
+
+def check_loop(loop: asyncio.AbstractEventLoop) -> None:
+    """Do nothing on the loop on which the channels were opened.
+
+    Raises:
+        RuntimeError: Another one runs; grpc.aio would fail in words of its own, or wait for ever.
+    """
+    if asyncio.get_running_loop() is not loop:
+        raise RuntimeError(
+            "this client belongs to another event loop; other threads take a blocking client, "
+            "or asyncio.run_coroutine_threadsafe"
+        )
