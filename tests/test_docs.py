@@ -40,7 +40,7 @@ def run(page: Path, folder: Path) -> subprocess.CompletedProcess[str]:
             stderr=subprocess.STDOUT,
             text=True,
             cwd=folder,
-            env={**os.environ, "XDG_RUNTIME_DIR": runtime},
+            env={**os.environ, "XDG_RUNTIME_DIR": runtime, "TMPDIR": runtime},
             check=False,
         )
 
@@ -69,6 +69,17 @@ def test_every_page_is_in_the_index() -> None:
     index = (ROOT / "docs" / "README.md").read_text()
     linked = {link.partition("#")[0] for link in _LINK.findall(index)}
     assert {page.name for page in ROOT.glob("docs/*.md")} - {"README.md"} <= linked
+
+
+def test_every_mistake_is_in_the_table_and_shown() -> None:
+    page = ROOT / "docs" / "mistakes.md"
+    table, _, sections = page.read_text().partition("\n## ")
+    told = [rows for rows in table.splitlines() if rows.startswith("| [")]
+    shown = re.findall(r"^### (.*)$", _FENCED.sub("", sections), re.MULTILINE)
+    assert len(told) >= 20
+    assert {f"#{re.sub(r'[^a-z0-9 -]', '', each.lower()).replace(' ', '-')}" for each in shown} == {
+        link for row in told for link in _LINK.findall(row)
+    }
 
 
 def test_blocks_are_found_with_language_line_and_file() -> None:

@@ -61,6 +61,8 @@ class Connection:
     """Others to the same server, closed with this one."""
     is_intercepted: bool = False
     """Its interceptors see messages, so calls take and give those."""
+    loop: asyncio.AbstractEventLoop | None = field(default=None, repr=False, compare=False)
+    """The channel's; None: nobody knows."""
 
     @classmethod
     def open(
@@ -92,7 +94,8 @@ class Connection:
             ("grpc.max_send_message_length", -1),
         )
         channel = grpc.aio.insecure_channel(address.target, options=options)
-        return cls(channel, bearer(token), address.target, options=options)
+        loop = asyncio.get_running_loop()
+        return cls(channel, bearer(token), address.target, options=options, loop=loop)
 
     async def close(self) -> None:
         """Close the channel; a client fails the calls on it as UNAVAILABLE."""
@@ -117,13 +120,11 @@ class Lease(Protocol):
 def lend(connection: Connection | grpc.aio.Channel) -> Lease:
     """A lease on a connection that is simply there."""
     lent = connection if isinstance(connection, Connection) else Connection(connection)
-    loop: asyncio.AbstractEventLoop | None = None
 
     @asynccontextmanager
     async def lease(_deadline: float | None, /) -> AsyncGenerator[Connection, None]:
-        nonlocal loop
-        loop = loop or asyncio.get_running_loop()
-        check_loop(loop)
+        if lent.loop is not None:
+            check_loop(lent.loop)
         yield lent
 
     return lease
