@@ -84,12 +84,16 @@ def _attribute(module: ModuleType, path: str) -> Any:
             value = getattr(value, name)
         except AttributeError:
             names = [other for other in dir(value) if not other.startswith("_")]
-            near = difflib.get_close_matches(name, names, n=1)
+            plain = {other.lower(): other for other in names}
+            near = difflib.get_close_matches(name.lower(), plain, n=1)
             served = ", ".join(
                 other for other in names if _can_be_served(inspect.getattr_static(value, other))
             )
-            hint = f"; did you mean {near[0]}?" if near else f"; it has {served}" if served else ""
-            raise LoadError(f"{where!r} has no attribute {name!r}{hint}") from None
+            if near:
+                hint = f"did you mean {plain[near[0]]}?"
+            else:
+                hint = f"it has {served}" if served else "it has nothing that could be served"
+            raise LoadError(f"{where!r} has no attribute {name!r}; {hint}") from None
         where += f"{'.' if i else ':'}{name}"
     return value
 

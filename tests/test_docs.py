@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -16,6 +17,7 @@ PAGES = [
     path for where in ("*.md", "docs/*.md", "examples/*/*.md") for path in sorted(ROOT.glob(where))
 ]
 
+_SVG = "{http://www.w3.org/2000/svg}"
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 _FENCED = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)
 
@@ -40,7 +42,7 @@ def run(page: Path, folder: Path) -> subprocess.CompletedProcess[str]:
             stderr=subprocess.STDOUT,
             text=True,
             cwd=folder,
-            env={**os.environ, "XDG_RUNTIME_DIR": runtime},
+            env={**os.environ, "XDG_RUNTIME_DIR": runtime, "TMPDIR": runtime},
             check=False,
         )
 
@@ -69,6 +71,26 @@ def test_every_page_is_in_the_index() -> None:
     index = (ROOT / "docs" / "README.md").read_text()
     linked = {link.partition("#")[0] for link in _LINK.findall(index)}
     assert {page.name for page in ROOT.glob("docs/*.md")} - {"README.md"} <= linked
+
+
+def test_the_picture_holds_its_words_as_text_and_is_readable_in_the_dark() -> None:
+    text = (ROOT / "docs" / "architecture.svg").read_text()
+    words = {each.text for each in ElementTree.fromstring(text).iter(f"{_SVG}text")}
+    assert {"master", "gateway", "keeper", "template", "worker, forked", "other clients"} <= words
+    style, _, shapes = text.partition("</style>")
+    assert "prefers-color-scheme: dark" in style
+    assert [] == re.findall(r"#[0-9a-f]{3,6}\b", shapes)
+
+
+def test_every_mistake_is_in_the_table_and_shown() -> None:
+    page = ROOT / "docs" / "mistakes.md"
+    table, _, sections = page.read_text().partition("\n## ")
+    told = [rows for rows in table.splitlines() if rows.startswith("| [")]
+    shown = re.findall(r"^### (.*)$", _FENCED.sub("", sections), re.MULTILINE)
+    assert len(told) >= 20
+    assert {f"#{re.sub(r'[^a-z0-9 -]', '', each.lower()).replace(' ', '-')}" for each in shown} == {
+        link for row in told for link in _LINK.findall(row)
+    }
 
 
 def test_blocks_are_found_with_language_line_and_file() -> None:

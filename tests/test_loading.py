@@ -154,6 +154,7 @@ def test_an_attribute_that_is_not_there_is_told_with_its_neighbours(write: Write
         "mysvc:Sumarizer"
     )
     assert "'mysvc' has no attribute 'ap'; did you mean app?" == refused("mysvc:ap")
+    assert "'mysvc' has no attribute 'APP'; did you mean app?" == refused("mysvc:APP")
     assert "'mysvc' has no attribute 'zzz'; it has Summarizer, app" == refused("mysvc:zzz")
 
 
@@ -161,7 +162,10 @@ def test_a_dotted_attribute_is_followed_and_its_missing_part_named(write: Write)
     write("class Apps:\n    main = App(Summarizer(), name='nested')\n")
     assert "nested" == load_app("mysvc:Apps.main").name
     assert "'mysvc:Apps' has no attribute 'mian'; did you mean main?" == refused("mysvc:Apps.mian")
-    assert "'mysvc:Apps.main' has no attribute 'zzz'" == refused("mysvc:Apps.main.zzz")
+    assert (
+        "'mysvc:Apps.main' has no attribute 'zzz'; it has nothing that could be served"
+        == refused("mysvc:Apps.main.zzz")
+    )
 
 
 def test_an_app_is_taken_as_it_is(write: Write) -> None:

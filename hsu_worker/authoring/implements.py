@@ -4,6 +4,7 @@ import re
 from typing import Any, TypeVar, cast
 
 from hsu_worker.authoring.check import mismatches
+from hsu_worker.authoring.mistake import mistake
 from hsu_worker.errors import InterfaceMismatch
 from hsu_worker.interface import AnyInterface, Interface
 
@@ -29,13 +30,15 @@ def implements(interface: Interface[ImplementsT, Any, Any]) -> ImplementsT:
         TypeError: What is given is no interface, or what is decorated is no class.
     """
     if not isinstance(cast("object", interface), Interface):
-        raise TypeError(_no_interface(interface))
+        raise mistake(TypeError(_no_interface(interface)))
 
     def mark(cls: type[Any], /) -> type[Any]:
         if not isinstance(cast("object", cls), type):
-            raise TypeError(
-                f"@implements({interface.descriptor.name}) belongs above a class, "
-                f"and is above {getattr(cls, '__qualname__', repr(cls))}"
+            raise mistake(
+                TypeError(
+                    f"@implements({interface.descriptor.name}) belongs above a class, "
+                    f"and is above {getattr(cls, '__qualname__', repr(cls))}"
+                )
             )
         if interface in own_interfaces(cls):
             raise InterfaceMismatch(

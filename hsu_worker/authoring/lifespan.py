@@ -8,6 +8,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from contextvars import copy_context
 from typing import Any, TypeAlias, TypeVar
 
+from hsu_worker.authoring.mistake import mistake
 from hsu_worker.authoring.signature import signature_of
 
 _MARK = "__hsu_lifespan__"
@@ -42,18 +43,22 @@ def lifespan(function: LifespanFunction) -> LifespanFunction:
     """
     name = getattr(function, "__qualname__", repr(function))
     if _is_context_manager(function):
-        raise TypeError(_context_manager(name))
+        raise mistake(TypeError(_context_manager(name)))
     if not (inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)):
-        raise TypeError(
-            f"@lifespan on {name}: it is no generator function; acquire, `yield` once, release"
+        raise mistake(
+            TypeError(
+                f"@lifespan on {name}: it is no generator function; acquire, `yield` once, release"
+            )
         )
     signature = signature_of(function)
     try:
         signature.bind(object())
     except TypeError:
-        raise TypeError(
-            f"@lifespan on {name}: it is called with `self` alone; "
-            "what it needs belongs into the constructor"
+        raise mistake(
+            TypeError(
+                f"@lifespan on {name}: it is called with `self` alone; "
+                "what it needs belongs into the constructor"
+            )
         ) from None
     setattr(function, _MARK, True)
     return function
@@ -106,7 +111,11 @@ async def _entered(method: Callable[[], _Steps]) -> AsyncGenerator[None, None]:
     steps = method()
     yielded, cancelled = await _step(steps)
     if not yielded:
-        raise cancelled or RuntimeError(f"@lifespan {name} did not yield")
+        raise cancelled or mistake(
+            RuntimeError(
+                f"@lifespan {name} did not yield; each way through it acquires, yields once, releases"
+            )
+        )
     try:
         if cancelled:
             raise cancelled
@@ -115,7 +124,11 @@ async def _entered(method: Callable[[], _Steps]) -> AsyncGenerator[None, None]:
         yielded, cancelled = await _step(steps)
         if yielded:
             await _close(steps)
-            raise RuntimeError(f"@lifespan {name} yielded more than once")
+            raise mistake(
+                RuntimeError(
+                    f"@lifespan {name} yielded more than once; what follows the first `yield` releases"
+                )
+            )
         if cancelled:
             raise cancelled
 

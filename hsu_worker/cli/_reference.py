@@ -1,7 +1,7 @@
 """All commands as Markdown, made of what they are made of: docs/commands.md ends with it."""
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import click
 
@@ -44,11 +44,10 @@ def _section(command: click.Command, context: click.Context) -> Iterator[str]:
 def _row(option: click.Option, context: click.Context) -> str:
     record = option.get_help_record(context)
     assert record is not None
-    variables = [option.envvar] if isinstance(option.envvar, str) else option.envvar or ()
     names = f"{', '.join(option.opts)} {_value(option)}".strip()
     cells = (
         f"`{names}`",
-        ", ".join(f"`{name}`" for name in variables),
+        ", ".join(f"`{name}`" for name in _variables(option)),
         record[1].replace("  [", " ["),
     )
     return f"| {' | '.join(_escaped(cell).replace('|', chr(92) + '|') for cell in cells)} |"
@@ -66,3 +65,26 @@ def _value(option: click.Option) -> str:
 def _escaped(text: str) -> str:
     """Without what Markdown would take for a tag."""
     return text.replace("<", "&lt;")
+
+
+def environment_reference() -> str:
+    """A table of the variables that stand for options: docs/environment.md ends with it."""
+    rows = [
+        f"| `{name}` | `{context.command_path.removeprefix('hsu-worker ')} {_longest(option)}` |"
+        for command, context in _commands(main, click.Context(main, info_name="hsu-worker"))
+        for option in command.params
+        for name in _variables(option)
+        if name != "HSU_MASTER"
+    ]
+    return "\n".join(["| variable | stands for |", "| --- | --- |", *sorted(rows)]) + "\n"
+
+
+def _variables(option: click.Parameter) -> Sequence[str]:
+    return [option.envvar] if isinstance(option.envvar, str) else option.envvar or ()
+
+
+def _longest(option: click.Parameter) -> str:
+    """As people know it: `--proto-path`; an argument by what stands for it."""
+    if isinstance(option, click.Argument):
+        return option.human_readable_name
+    return max(option.opts, key=len)

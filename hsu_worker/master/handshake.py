@@ -106,6 +106,7 @@ def check_compatible(
         else:
             log.warning("unit %r: %s", unit, text)
     if problems:
+        problems.append("make the older side's code anew with `hsu-worker gen`")
         raise HandshakeError(f"unit {unit!r}, interface {interface.name}: " + "; ".join(problems))
 
 

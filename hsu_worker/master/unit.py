@@ -8,11 +8,7 @@ from typing import Any
 
 import grpc.aio
 
-from hsu_worker.errors import (
-    Dispatch,
-    FailedPrecondition,
-    Unavailable,
-)
+from hsu_worker.errors import Dispatch, FailedPrecondition, Unavailable
 from hsu_worker.gen.hsu_core import HandshakeResponse
 from hsu_worker.interface import AnyInterface
 from hsu_worker.master import policy
@@ -28,7 +24,7 @@ from hsu_worker.master.start_wait import StartWait
 from hsu_worker.master.tables import UnitConfig
 from hsu_worker.master.waiters import Waiters
 from hsu_worker.wire.chain import cycle
-from hsu_worker.wire.connection import Connection, Lease
+from hsu_worker.wire.connection import Connection, Lease, check_loop
 from hsu_worker.wire.status import from_grpc
 
 #: What stops a worker that nobody wanted to end.
@@ -126,6 +122,7 @@ class Unit:
 
         @asynccontextmanager
         async def lease(deadline: float | None, /) -> AsyncGenerator[Connection, None]:
+            check_loop(self._loop)
             generation = await self._acquire(deadline, what, start, way)
             while not self._lendable(generation):
                 # It ended between the grant and this step; nothing was sent yet.

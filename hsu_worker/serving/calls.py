@@ -98,6 +98,17 @@ class Calls:
         if not self._running:
             self._idle.set()
 
+    def described(self, most: int = 5) -> str:
+        """The oldest of those that have not ended, each with its id and its age."""
+        running = self.running()
+        now = time.monotonic()
+        told = [
+            f"{call.method.path.removeprefix('/')} (call {call.id}, {now - call.started:.1f} s)"
+            for call in running[:most]
+        ]
+        further = [f"{len(running) - most} more"] if len(running) > most else []
+        return ", ".join(told + further)
+
     def oldest_age(self, *, unbounded: bool = False) -> float:
         """How long the oldest has run, in seconds; 0 when there is none.
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import inspect
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterable
 from contextlib import AbstractAsyncContextManager, nullcontext
 from contextvars import copy_context
 from dataclasses import dataclass
@@ -12,6 +12,7 @@ import grpc
 import grpc.aio
 from google.protobuf.message import Message
 
+from hsu_worker.authoring.mistake import mistake
 from hsu_worker.errors import InvalidArgument, ResourceExhausted
 from hsu_worker.interface import Method
 from hsu_worker.serving.admission import Admit, Context
@@ -170,7 +171,15 @@ def _in_threads(served: Served) -> Callable[[Any], AsyncGenerator[Any, None]]:
                 if isinstance(responses, AsyncGenerator):
                     await responses.aclose()
             return
-        iterator = iter(responses)
+        if not isinstance(responses, Iterable):
+            raise mistake(
+                TypeError(
+                    f"the handler of {served.method.path} answered with "
+                    f"{type(responses).__qualname__}; "
+                    f"expected an iterator of {served.method.response.__qualname__}"
+                )
+            )
+        iterator: Any = iter(responses)
         try:
             while (response := await run(context, next, iterator, _END)) is not _END:
                 yield response
@@ -212,9 +221,11 @@ def _serializer(served: Served) -> Callable[[Any], bytes]:
 
     def serialize(response: Any) -> bytes:
         if not isinstance(response, expected):
-            raise TypeError(
-                f"the handler of {path} answered with {type(response).__qualname__}; "
-                f"expected {expected.__qualname__}"
+            raise mistake(
+                TypeError(
+                    f"the handler of {path} answered with {type(response).__qualname__}; "
+                    f"expected {expected.__qualname__}{_hint(response)}"
+                )
             )
         body = response.SerializeToString()
         if len(body) > most:
@@ -226,3 +237,10 @@ def _serializer(served: Served) -> Callable[[Any], bytes]:
         return body
 
     return serialize
+
+
+def _hint(answer: object) -> str:
+    """What probably led to an answer of the wrong type."""
+    if inspect.isawaitable(answer):
+        return "; `await` it before it is returned"
+    return "; does every way through it return one?" if answer is None else ""

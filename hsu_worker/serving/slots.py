@@ -22,6 +22,7 @@ class Slots:
         self._threads = limits.threads
         self._pool = ThreadPoolExecutor(limits.threads, thread_name_prefix="hsu-call")
         self._taken = 0
+        self._waited_for: set[asyncio.Future[Any]] = set()
         self._uses_threads = False
 
     def use_threads(self) -> None:
@@ -52,11 +53,15 @@ class Slots:
         A thread can't be stopped, so a cancelled caller still waits until the function has
         returned; one that has not begun never begins, and one that waits for a call of its own is
         told that nobody needs it.
+
+        Raises:
+            asyncio.CancelledError: The caller has been cancelled, or the slots have been closed.
         """
+        future = self._pool.submit(context.run, _call, function, arguments)
+        waiter = asyncio.wrap_future(future)
         self._taken += 1
+        self._waited_for.add(waiter)
         try:
-            future = self._pool.submit(context.run, _call, function, arguments)
-            waiter = asyncio.wrap_future(future)
             cancelled = False
             while not waiter.done():
                 try:
@@ -72,11 +77,14 @@ class Slots:
                     raise asyncio.CancelledError
             return waiter.result()
         finally:
+            self._waited_for.discard(waiter)
             self._taken -= 1
 
     def close(self) -> None:
-        """Let the threads end; those that still run a handler are not waited for."""
+        """Let the threads end; nobody waits any more for those that still run a handler."""
         self._pool.shutdown(wait=False, cancel_futures=True)
+        for waiter in self._waited_for:
+            waiter.cancel()
 
 
 def _nothing() -> None:

@@ -267,7 +267,12 @@ def _parsed_or_kept(method: Method, body: bytes) -> Message | bytes:
 
 
 def _deadline(timeout: float | None) -> float | None:
-    return None if timeout is None else asyncio.get_running_loop().time() + timeout
+    if timeout is None:
+        return None
+    try:
+        return asyncio.get_running_loop().time() + timeout
+    except TypeError:
+        raise TypeError(f"timeout is a number of seconds, and was {timeout!r}") from None
 
 
 def time_left(deadline: float | None) -> float | None:

@@ -1,5 +1,6 @@
 """A channel to a worker, and the loan of one."""
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
@@ -60,6 +61,8 @@ class Connection:
     """Others to the same server, closed with this one."""
     is_intercepted: bool = False
     """Its interceptors see messages, so calls take and give those."""
+    loop: asyncio.AbstractEventLoop | None = field(default=None, repr=False, compare=False)
+    """The channel's; None: nobody knows."""
 
     @classmethod
     def open(
@@ -91,7 +94,8 @@ class Connection:
             ("grpc.max_send_message_length", -1),
         )
         channel = grpc.aio.insecure_channel(address.target, options=options)
-        return cls(channel, bearer(token), address.target, options=options)
+        loop = asyncio.get_running_loop()
+        return cls(channel, bearer(token), address.target, options=options, loop=loop)
 
     async def close(self) -> None:
         """Close the channel; a client fails the calls on it as UNAVAILABLE."""
@@ -119,6 +123,21 @@ def lend(connection: Connection | grpc.aio.Channel) -> Lease:
 
     @asynccontextmanager
     async def lease(_deadline: float | None, /) -> AsyncGenerator[Connection, None]:
+        if lent.loop is not None:
+            check_loop(lent.loop)
         yield lent
 
     return lease
+
+
+def check_loop(loop: asyncio.AbstractEventLoop) -> None:
+    """Do nothing on the loop on which the channels were opened.
+
+    Raises:
+        RuntimeError: Another one runs; grpc.aio would fail in words of its own, or wait for ever.
+    """
+    if asyncio.get_running_loop() is not loop:
+        raise RuntimeError(
+            "this client belongs to another event loop; other threads take a blocking client, "
+            "or asyncio.run_coroutine_threadsafe"
+        )

@@ -66,6 +66,9 @@ class Departure:
 
     async def calls_ended(self, calls: Calls) -> bool:
         """Wait for the calls in flight, as long as they are given; whether all have ended."""
+        if calls.in_flight:
+            left = max(0.0, self._deadline - time.monotonic())
+            log.info("waiting for calls, for %.1f s at the most: %s", left, calls.described())
         ended = asyncio.create_task(calls.ended())
         while not ended.done() and (left := self._deadline - time.monotonic()) > 0:
             self._sooner.clear()

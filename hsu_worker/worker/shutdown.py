@@ -47,8 +47,8 @@ async def shut_down(worker: Answering, *feeds: Feed, leave_timeout: float = LEAV
     # The calls in flight, up to the grace.
     calls = worker.dispatcher.calls
     if not await worker.departure.calls_ended(calls):
-        count = calls.cut_off("the worker is leaving, and the call took longer than its grace")
-        log.warning("calls that took longer than the grace were cut off: %d", count)
+        log.warning("cut off, because they took longer than the grace: %s", calls.described())
+        calls.cut_off("the worker is leaving, and the call took longer than its grace")
         await _ended(calls, UNWIND_TIMEOUT)
 
     # What the services hold, in reverse.

@@ -236,6 +236,21 @@ async def test_an_error_in_the_users_module_keeps_its_own_traceback(tmp_path: Pa
     assert "ZeroDivisionError" in errors
 
 
+async def test_a_mistake_that_the_framework_notices_is_shown_where_it_was_made(
+    tmp_path: Path,
+) -> None:
+    target = write_service(tmp_path, before="@implements(3)\nclass Wrong: ...")
+    async with serving(tmp_path, target) as process:
+        errors = await _errors(process)
+        code = await process.wait()
+
+    assert code == 3
+    lines = errors.splitlines()
+    assert lines[1].startswith(f'  File "{tmp_path}/mysvc.py", line 7')
+    assert 1 == errors.count('  File "')
+    assert lines[-2].startswith("TypeError: implements(3): 3 is no interface; write @implements(")
+
+
 async def test_it_answers_at_each_of_its_addresses(tmp_path: Path) -> None:
     (tmp_path / "src").mkdir()
     target = write_service(tmp_path / "src")

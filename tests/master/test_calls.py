@@ -29,6 +29,13 @@ async def test_200_first_calls_start_one_process(tmp_path: Path) -> None:
     assert [] == processes_in(tmp_path)
 
 
+async def test_a_call_from_another_loop_is_refused_and_starts_nothing(tmp_path: Path) -> None:
+    async with running(tmp_path, text(app(tmp_path))) as it:
+        with pytest.raises(RuntimeError, match="this client belongs to another event loop"):
+            await asyncio.to_thread(asyncio.run, it.kinds.unary(Ask(), timeout=20))
+        assert "absent" == it.master.status()["u"].phase
+
+
 async def test_an_idle_unit_stops_and_the_next_call_starts_it_again(tmp_path: Path) -> None:
     toml = text(app(tmp_path, before=count_starts(tmp_path)), 'idle = "100ms"')
     async with running(tmp_path, toml) as it:

@@ -9,6 +9,7 @@ from hsu_worker.master.handshake import check_compatible
 
 NAME = "hsu.a.v1.InterfaceA"
 FIELDS_DIFFER = f"the fingerprints of {NAME} differ: one side has other methods or fields"
+CURE = "; make the older side's code anew with `hsu-worker gen`"
 
 
 def offered() -> InterfaceInfo:
@@ -57,7 +58,7 @@ def test_an_interface_that_is_not_offered_is_named() -> None:
 def test_a_missing_method_is_named() -> None:
     info = offered()
     del info.methods[1]
-    assert f"unit 'u', interface {NAME}: method StreamSummary is missing" == complaint(info)
+    assert f"unit 'u', interface {NAME}: method StreamSummary is missing{CURE}" == complaint(info)
 
 
 def test_a_stream_where_one_message_was_known_is_told_for_each_way() -> None:
@@ -67,7 +68,7 @@ def test_a_stream_where_one_message_was_known_is_told_for_each_way() -> None:
     assert (
         f"unit 'u', interface {NAME}: "
         "Summarize: requests: the client knows one message, the worker a stream; "
-        "StreamSummary: responses: the client knows a stream, the worker one message"
+        f"StreamSummary: responses: the client knows a stream, the worker one message{CURE}"
     ) == complaint(info)
 
 
@@ -80,7 +81,7 @@ def test_other_messages_are_told_with_both_names() -> None:
         "Summarize: request: the client knows hsu.a.v1.SummarizeRequest, "
         "the worker hsu.a.v1.Question; "
         "Summarize: response: the client knows hsu.a.v1.SummarizeResponse, "
-        "the worker hsu.a.v1.Answer"
+        f"the worker hsu.a.v1.Answer{CURE}"
     ) == complaint(info)
 
 
@@ -95,14 +96,14 @@ def test_another_fingerprint_is_a_warning(caplog: pytest.LogCaptureFixture) -> N
 def test_another_fingerprint_is_an_error_when_strict() -> None:
     info = offered()
     info.fingerprint = "0" * 64
-    assert f"unit 'u', interface {NAME}: {FIELDS_DIFFER}" == complaint(info, strict=True)
+    assert f"unit 'u', interface {NAME}: {FIELDS_DIFFER}{CURE}" == complaint(info, strict=True)
 
 
 def test_methods_that_differ_explain_another_fingerprint(caplog: pytest.LogCaptureFixture) -> None:
     info = offered()
     info.fingerprint = "0" * 64
     del info.methods[0]
-    text = f"unit 'u', interface {NAME}: method Summarize is missing"
+    text = f"unit 'u', interface {NAME}: method Summarize is missing{CURE}"
     assert [text, text] == [complaint(info), complaint(info, strict=True)]
     assert [] == caplog.messages
 

@@ -13,6 +13,7 @@ from tests.gen.hsu_test_kinds import Answer, Ask, BlockingKindsClient, Kinds, Ki
 from tests.master.running import Running, app, running, text
 
 DIFFER = "the fingerprints of hsu.test.v1.Kinds differ: one side has other methods or fields"
+CURE = "; make the older side's code anew with `hsu-worker gen`"
 
 AnyKinds = Interface[object, KindsClient, BlockingKindsClient]
 
@@ -78,7 +79,7 @@ async def test_strict_refuses_fields_that_differ(
         if not first:
             await it.kinds.unary(Ask(), timeout=30)
         for _ in range(2):
-            assert f"unit 'u', interface {Kinds.name}: {DIFFER}" == await refusal(
+            assert f"unit 'u', interface {Kinds.name}: {DIFFER}{CURE}" == await refusal(
                 it, version(change)
             )
         await same_worker(it)
@@ -129,7 +130,7 @@ async def test_methods_that_differ_are_named_and_refused(
 ) -> None:
     async with running(tmp_path, text(app(tmp_path), f"strict = {strict}")) as it:
         await it.kinds.unary(Ask(), timeout=30)
-        assert f"unit 'u', interface {Kinds.name}: {difference}" == await refusal(
+        assert f"unit 'u', interface {Kinds.name}: {difference}{CURE}" == await refusal(
             it, version(change)
         )
         await same_worker(it)

@@ -1,7 +1,9 @@
 import asyncio
+import inspect
 import logging
 import re
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import grpc.aio
 import pytest
@@ -19,7 +21,7 @@ from hsu_worker import (
 from hsu_worker.errors import RPC_ERRORS, Code, Dispatch
 from hsu_worker.testing import running
 from tests.gen.hsu_test_kinds import Answer, Ask, Kinds
-from tests.serving.kinds import AsyncKinds, call_each
+from tests.serving.kinds import AsyncKinds, SyncKinds, call_each
 from tests.serving.served import raw
 
 
@@ -143,21 +145,55 @@ async def test_stop_iteration_in_a_synchronous_handler_is_answered() -> None:
             await worker.client(Kinds).client_stream([Ask()], timeout=10)
 
 
+async def never() -> None:
+    raise AssertionError("nobody awaits it")
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (Ask(), "Ask; expected Answer"),
+        (None, "NoneType; expected Answer; does every way through it return one?"),
+        (never, "coroutine; expected Answer; `await` it before it is returned"),
+    ],
+)
 async def test_an_answer_of_the_wrong_type_is_a_bug_of_the_worker(
-    caplog: pytest.LogCaptureFixture,
+    answer: Any, told: str, caplog: pytest.LogCaptureFixture
 ) -> None:
+    given = answer() if answer is never else answer
+
     class Wrong(AsyncKinds):
-        async def unary(self, request: Ask) -> Answer:
-            return Ask()  # type: ignore[return-value]
+        async def unary(self, request: Ask) -> Any:
+            return given
 
     async with running(Wrong()) as worker:
         with pytest.raises(Internal, match="internal error"):
             await worker.client(Kinds).unary(Ask())
+    if inspect.iscoroutine(given):
+        given.close()
+
+    [record] = [each for each in caplog.records if each.levelname == "ERROR"]
+    assert record.exc_info is not None
+    _, error, frames = record.exc_info
+    assert f"the handler of /hsu.test.v1.Kinds/Unary answered with {told}" == str(error)
+    # The framework's own frames tell nothing.
+    assert frames is None
+
+
+async def test_what_is_no_stream_of_answers_is_named(caplog: pytest.LogCaptureFixture) -> None:
+    class Wrong(SyncKinds):
+        def server_stream(self, request: Ask) -> Any:
+            return None
+
+    async with running(Wrong()) as worker:
+        with pytest.raises(Internal, match="internal error"):
+            _ = [answer async for answer in worker.client(Kinds).server_stream(Ask())]
 
     assert (
-        "TypeError: the handler of /hsu.test.v1.Kinds/Unary answered with Ask; expected Answer"
-        in caplog.text
-    )
+        "TypeError: the handler of /hsu.test.v1.Kinds/ServerStream answered with NoneType; "
+        "expected an iterator of Answer"
+    ) in caplog.text
+    assert "Traceback" not in caplog.text
 
 
 async def test_an_error_of_another_worker_passes_on_as_dispatched() -> None:

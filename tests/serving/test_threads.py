@@ -5,7 +5,7 @@ from contextvars import ContextVar
 
 import pytest
 
-from hsu_worker import App, Limits, current_call
+from hsu_worker import App, DeadlineExceeded, Limits, current_call
 from hsu_worker.gen.hsu_core import Core, PingRequest
 from hsu_worker.testing import running
 from tests.gen.hsu_test_kinds import Answer, Ask, Kinds
@@ -119,6 +119,25 @@ async def test_a_sync_call_that_waits_for_a_thread_and_is_cancelled_never_runs()
             await server.dispatcher.calls.ended()
 
     assert ran == ["first"]
+
+
+async def test_nobody_waits_for_ever_for_a_thread_that_does_not_end() -> None:
+    released = threading.Event()
+
+    class Endless(SyncKinds):
+        def unary(self, request: Ask) -> Answer:
+            released.wait(60)
+            return Answer()
+
+    try:
+        before = asyncio.all_tasks()
+        async with running(Endless()) as worker:
+            with pytest.raises(DeadlineExceeded):
+                await worker.client(Kinds).unary(Ask(), timeout=0.1)
+        # What is left of the call would keep asyncio.run from ending.
+        await until(lambda: asyncio.all_tasks() <= before)
+    finally:
+        released.set()
 
 
 async def test_further_async_calls_wait_for_a_slot() -> None:

@@ -289,6 +289,14 @@ async def test_metadata_that_cannot_be_sent_is_named(pair: tuple[str, str], prob
 
 
 @pytest.mark.parametrize("kind", ["unary", "client_stream", "server_stream", "bidi"])
+async def test_a_timeout_that_is_no_number_is_refused(kind: str) -> None:
+    given: Any = "5"
+    async with served(AsyncKinds()) as server:
+        with pytest.raises(TypeError, match=r"^timeout is a number of seconds, and was '5'$"):
+            await to_the_end(getattr(server.client, kind)(Ask(), timeout=given))
+
+
+@pytest.mark.parametrize("kind", ["unary", "client_stream", "server_stream", "bidi"])
 @pytest.mark.parametrize("wrong", ["text", None, Answer(text="a")])
 async def test_what_is_no_request_is_refused_and_reaches_no_handler(kind: str, wrong: Any) -> None:
     """grpc.aio alone would send an empty message."""

@@ -3,6 +3,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc.aio
+import pytest
 
 from hsu_worker.testing import running
 from hsu_worker.wire.address import Address
@@ -36,6 +37,19 @@ async def test_a_peer_far_away_can_be_reached(tmp_path: Path) -> None:
             await asyncio.gather(*ended, return_exceptions=True)
 
     assert "hello" == answer.text
+
+
+async def test_a_client_on_another_loop_is_told_what_to_take() -> None:
+    async with running(AsyncKinds()) as worker:
+        client = worker.client(Kinds)
+        await client.unary(Ask(), timeout=20)
+        with pytest.raises(RuntimeError) as raised:
+            await asyncio.to_thread(asyncio.run, client.unary(Ask(), timeout=20))
+
+    assert (
+        "this client belongs to another event loop; other threads take a blocking client, "
+        "or asyncio.run_coroutine_threadsafe"
+    ) == str(raised.value)
 
 
 async def test_a_status_with_long_trailers_arrives() -> None:

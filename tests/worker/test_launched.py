@@ -1,6 +1,7 @@
 import asyncio
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -205,7 +206,7 @@ async def _refused(worker: Worker) -> RpcError:
                 return error
 
 
-async def test_calls_longer_than_the_grace_are_cut_off(tmp_path: Path) -> None:
+async def test_calls_longer_than_the_grace_are_named_and_cut_off(tmp_path: Path) -> None:
     target = write_service(
         tmp_path,
         "async def unary(self, request):\n"
@@ -217,6 +218,13 @@ async def test_calls_longer_than_the_grace_are_cut_off(tmp_path: Path) -> None:
     )
     async with launched(tmp_path, target) as worker:
         await worker.start()
+        messages: list[str] = []
+
+        async def follow() -> None:
+            async for response in worker.core.stream_logs(StreamLogsRequest(follow=True)):
+                messages.extend(record.message for record in response.records)
+
+        follower = asyncio.create_task(follow())
         busy = asyncio.create_task(worker.kinds.unary(Ask()))
         await worker.in_flight(1)
         request = ShutdownRequest()
@@ -224,6 +232,7 @@ async def test_calls_longer_than_the_grace_are_cut_off(tmp_path: Path) -> None:
         reply = await worker.core.shutdown(request)
         with pytest.raises(Unavailable) as raised:
             await busy
+        await follower
         code = await worker.exit_code()
 
     assert reply.grace.ToTimedelta().total_seconds() == 0.2
@@ -233,6 +242,11 @@ async def test_calls_longer_than_the_grace_are_cut_off(tmp_path: Path) -> None:
     assert raised.value.dispatched is Dispatch.YES
     assert code == 0
     assert (tmp_path / "unwound").exists()
+    call = r"hsu\.test\.v1\.Kinds/Unary \(call [0-9a-f]{16}, \d+\.\d s\)"
+    told = [message for message in messages if "Kinds/Unary" in message]
+    assert 2 == len(told)
+    assert re.fullmatch(rf"waiting for calls, for 0\.\d s at the most: {call}", told[0])
+    assert re.fullmatch(rf"cut off, because they took longer than the grace: {call}", told[1])
 
 
 async def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:

@@ -444,3 +444,18 @@ async def test_a_start_that_is_asked_for_during_a_stop_does_not_start_twice() ->
     assert results[0] == STATE_STOPPED
     assert service.seen.count("entering") == 2
     assert lifecycle.state == STATE_RUNNING
+
+
+async def test_a_lifespan_that_is_written_wrong_is_told_in_a_sentence(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Wrong(AsyncKinds):
+        @lifespan
+        async def nothing(self) -> AsyncIterator[None]:
+            for _ in ():
+                yield
+
+    await start(lifecycle_of(Wrong()))
+
+    assert "nothing did not yield; each way through it acquires, yields once, rel" in caplog.text
+    assert "Traceback" not in caplog.text
