@@ -62,7 +62,7 @@ test-min: .venv-min/.installed  ## Run all tests on the oldest dependencies that
 	.venv-min/bin/python -m pytest $(SHARED) $(ARGS)
 
 .PHONY: bench
-bench: $(INSTALLED)  ## Measure the master; ARGS="--full --out bench/results/latest.json" for the docs
+bench: $(INSTALLED)  ## Measure starts, calls, memory; ARGS="--full --out bench/results/latest.json" for the docs
 	$(BIN)/python -m bench $(ARGS)
 
 .PHONY: chaos
