@@ -42,6 +42,12 @@ async def answer(it: Master, name: str) -> None:
     assert reply.text == "x"
 
 
+def check_made(it: Master, name: str, *, forked: bool) -> None:
+    """What is spawned, because it could not be forked, is not what is measured."""
+    detail = it.status()[name].detail
+    assert detail.endswith(", forked") == forked, f"{name}: {detail}"
+
+
 async def warm(it: Master, *names: str) -> None:
     """Start units once, and stop them: their templates are there, and nothing is new to anybody."""
     for name in names:

@@ -7,7 +7,7 @@ from time import perf_counter
 from typing import Final, TypeVar
 
 from bench.bare import Bare, bares
-from bench.masters import answer, master, unit, warm
+from bench.masters import answer, check_made, master, unit, warm
 from bench.measure import Measure, Row, rounds
 from bench.processes import keeper, memory
 from hsu_worker.master import Master
@@ -62,6 +62,8 @@ async def crowd(count: int, times: int) -> list[Row]:
                 _, took = await _together([_called(it, name) for name in names])
                 pids = [status.pid for status in it.status().values() if status.pid is not None]
                 assert len(pids) == count
+                for name in names:
+                    check_made(it, name, forked=it is forked)
                 shares, private = await _idle(pids)
                 if it is forked:
                     own, templates = keeper(it)

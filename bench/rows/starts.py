@@ -9,7 +9,7 @@ from typing import Any, Final
 from unittest.mock import patch
 
 from bench.bare import BOUND, Bare, bares
-from bench.masters import absent, answer, launchers, master, unit, warm
+from bench.masters import absent, answer, check_made, launchers, master, unit, warm
 from bench.measure import Measure, Row, rounds
 from hsu_worker.master.spawned import Spawned
 from tests.gen.hsu_test_kinds import Ask, Kinds
@@ -50,6 +50,7 @@ async def starts(full: bool) -> list[Row]:
                 began = perf_counter()
                 await answer(it, name)
                 took = _ms(began)
+                check_made(it, name, forked=name != "spawned")
                 await it.stop(name)
                 return (took,)
 
@@ -60,6 +61,7 @@ async def starts(full: bool) -> list[Row]:
             await until(lambda: standbys._ready)
             began = perf_counter()
             await answer(it, "prewarmed")
+            check_made(it, "prewarmed", forked=True)
             took = _ms(began)
             await absent(it, "prewarmed")
             return (took,)
@@ -92,6 +94,7 @@ async def stops(full: bool) -> list[Row]:
         def of(name: str) -> Measure:
             async def measure() -> tuple[float]:
                 await answer(it, name)
+                check_made(it, name, forked=name != "spawned")
                 await asyncio.sleep(IDLE)
                 began = perf_counter()
                 await it.stop(name)

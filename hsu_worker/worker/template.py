@@ -21,6 +21,7 @@ import os
 import socket
 import sys
 import threading
+from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -98,14 +99,14 @@ def _threads() -> str:
 
 def _serve(keeper: socket.socket) -> Fork | None:
     """Fork for each request; returns in the forks, and None when it is time to leave."""
-    files, memory = _files(), resident_bytes()
+    imported, memory = _Imported(), resident_bytes()
     keeper.send(json.dumps({"ready": os.getpid()}).encode())
     while True:
         data, descriptors, _, _ = socket.recv_fds(keeper, MESSAGE_BYTES, DESCRIPTORS)
         if not data:
             return None
         request = json.loads(data)
-        if _files() != files or resident_bytes() > GROWTH * memory:
+        if imported.has_changed() or resident_bytes() > GROWTH * memory:
             keeper.send(json.dumps({"stale": request["id"]}).encode())
             return None
         fork = _fork(keeper, request, descriptors)
@@ -187,17 +188,30 @@ def _reseed() -> None:
         numpy.random.seed()
 
 
-def _files() -> dict[str, int]:
-    """What has been imported, and when each file was last changed."""
-    found: dict[str, int] = {}
-    for module in tuple(sys.modules.values()):
-        file = getattr(module, "__file__", None)
-        if isinstance(file, str):
+class _Imported:
+    """The files of all that has been imported until now.
+
+    Looking at modules, or at a string for each, would write to pages all over: each fork would then be
+    left with those that it shared until then.
+    """
+
+    def __init__(self) -> None:
+        files = {getattr(module, "__file__", None) for module in tuple(sys.modules.values())}
+        self._paths = "\0".join(file for file in files if isinstance(file, str))
+        self._times = self._changed()
+
+    def has_changed(self) -> bool:
+        """One of them is another one now, or gone."""
+        return self._changed() != self._times
+
+    def _changed(self) -> "array[int]":
+        found = array("q")
+        for path in self._paths.split("\0"):
             try:
-                found[file] = os.stat(file).st_mtime_ns
+                found.append(os.stat(path).st_mtime_ns)
             except OSError:
-                found[file] = 0
-    return found
+                found.append(0)
+        return found
 
 
 if __name__ == "__main__":
