@@ -1,11 +1,7 @@
 """What is called as a unit of a master: the same echo as the control's."""
 
-import logging
-
 from hsu_worker import Requests, implements
 from tests.gen.hsu_test_kinds import Answer, Ask, Kinds
-
-log = logging.getLogger(__name__)
 
 
 @implements(Kinds)
@@ -23,8 +19,3 @@ class Echo:
     async def bidi(self, requests: Requests[Ask]):  # type: ignore[no-untyped-def]
         async for request in requests:
             yield Answer(text=request.text)
-
-
-@implements(Kinds)
-class Twin(Echo):
-    """The other implementation, for swaps."""

@@ -1,20 +1,22 @@
 """The echo in a worker that notes when each step of its start is done, and answers with that."""
 
-import json
 from time import perf_counter
 
-from hsu_worker import implements
-from hsu_worker.wire.address import Address
-from hsu_worker.wire.launch import LaunchVariables
-from hsu_worker.worker import serve
-from tests.gen.hsu_test_kinds import Answer, Ask, Kinds
+# Before all that it imports. Linux counts perf_counter for all processes from the same moment.
+BEGAN = perf_counter()
 
-# Linux counts perf_counter for all processes from the same moment.
-STEPS = {"the fork, up to the app's import": perf_counter()}
-
-announce = serve._announce
+import json  # noqa: E402
 
 from bench.service import Echo  # noqa: E402
+from hsu_worker import implements  # noqa: E402
+from hsu_worker.wire.address import Address  # noqa: E402
+from hsu_worker.wire.launch import LaunchVariables  # noqa: E402
+from hsu_worker.worker import serve  # noqa: E402
+from tests.gen.hsu_test_kinds import Answer, Ask, Kinds  # noqa: E402
+
+STEPS = {"the fork, up to the app's import": BEGAN}
+
+announce = serve._announce
 
 
 def _announce(variables: LaunchVariables, address: Address) -> None:

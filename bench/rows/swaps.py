@@ -34,7 +34,7 @@ async def swaps(full: bool) -> list[Row]:
         callers = [asyncio.create_task(caller()) for _ in range(64)]
         for number in range(count):
             began = perf_counter()
-            await it.swap("u", app=f"bench.service:{('Twin', 'Echo')[number % 2]}")
+            await it.swap("u", app=("bench.twin:Twin", "bench.service:Echo")[number % 2])
             row.add("swap", perf_counter() - began)
         done.set()
         await asyncio.gather(*callers)

@@ -68,7 +68,7 @@ def admission(
             # A call that is made within another; only such a one has come through units.
             refuse_cycle(cast("str", sent.get(CALL_CHAIN, "")))
         # grpc's stubs leave out that it is None without a deadline.
-        left: float | None = context.time_remaining()
+        left = cast("float | None", context.time_remaining())
         now = time.monotonic()
         call = ServedCall(
             interface=interface,

@@ -28,7 +28,7 @@ from typing import Any, Final
 
 from hsu_worker.worker.__main__ import main as be_a_worker
 from hsu_worker.worker.process_memory import resident_bytes
-from hsu_worker.worker.process_title import show_as, show_variable
+from hsu_worker.worker.process_title import find_regions, show_as, show_variable
 
 #: Where a keeper finds who a process belongs to.
 MARK: Final = "HSU_KEEPER_ID"
@@ -66,6 +66,7 @@ def main() -> int:
     if unsafe:
         keeper.send(json.dumps({"unsafe": unsafe}).encode())
         return 0
+    find_regions()
     # What is there now stays as it is: its pages are shared with all forks.
     gc.collect()
     gc.freeze()
@@ -165,10 +166,13 @@ def _become(fork: Fork, before: Mapping[str, str]) -> None:
         os.close(descriptor)
     changed = {name: value for name, value in os.environ.items() if before.get(name) != value}
     removed = before.keys() - os.environ.keys()
-    os.environ.clear()
-    os.environ.update(fork.env | changed)
-    for name in removed:
-        os.environ.pop(name, None)
+    wanted = {name: value for name, value in (fork.env | changed).items() if name not in removed}
+    # Most is there already, and writing all of it anew would take its time.
+    for name in os.environ.keys() - wanted.keys():
+        del os.environ[name]
+    for name, value in wanted.items():
+        if os.environ.get(name) != value:
+            os.environ[name] = value
     if fork.announce:
         os.environ["HSU_ANNOUNCE_FD"] = str(fork.descriptors[3])
     # One that has imported the app began there, and the app may have gone elsewhere.
