@@ -23,7 +23,7 @@ GEN_TEMPLATE := $(GEN) -I templates/project/proto --out templates/project/hsu_te
 	templates/project/proto/*.proto
 
 # Languages beside Python: in examples/<language> a Makefile knows build, gen, check-gen and test.
-LANGUAGES := go
+LANGUAGES := go node
 PROTOC := $(CURDIR)/.venv-gen/bin/python -m grpc_tools.protoc
 
 .DEFAULT_GOAL := help
@@ -79,6 +79,11 @@ test-go: $(INSTALLED) build-example  ## Test the Go examples, by themselves and 
 	$(MAKE) --directory examples/go test
 	$(BIN)/python -m pytest tests/languages/go $(ARGS)
 
+.PHONY: test-node
+test-node: $(INSTALLED)  ## Test the TypeScript examples, by themselves and with a master
+	$(MAKE) --directory examples/node test
+	$(BIN)/python -m pytest tests/languages/node $(ARGS)
+
 .PHONY: bench
 bench: $(INSTALLED)  ## Measure starts, calls, memory; ARGS="--full --out bench/results/latest.json" for the docs
 	$(BIN)/python -m bench $(ARGS)
@@ -97,7 +102,7 @@ lint: $(INSTALLED) types  ## Check format, rules, types, contracts and shell
 	$(BIN)/buf format templates/project --diff --exit-code
 	bash -n .ci/run
 	$(MAKE) --dry-run --always-make --no-print-directory \
-		help demo test test-min test-languages bench chaos gen-all gen-go check-gen breaking clean | \
+		help demo test test-min test-languages bench chaos gen-all gen-go gen-node check-gen breaking clean | \
 		bash -n
 	$(MAKE) --dry-run --always-make --no-print-directory --directory templates/project \
 		help install gen check-gen test lint format serve master image clean | bash -n
@@ -129,6 +134,10 @@ gen-all: $(INSTALLED) $(GEN_INSTALLED)  ## Make all code again that is made from
 gen-go: $(GEN_INSTALLED)  ## Make the Go code again that is made from .proto files
 	$(MAKE) --directory examples/go gen PROTOC="$(PROTOC)"
 
+.PHONY: gen-node
+gen-node: $(GEN_INSTALLED)  ## Make the TypeScript again that is made from .proto files
+	$(MAKE) --directory examples/node gen PROTOC="$(PROTOC)"
+
 .PHONY: check-gen
 check-gen: $(INSTALLED) $(GEN_INSTALLED)  ## Prove that the generated code is current
 	$(GEN_OURS) --check
@@ -149,5 +158,5 @@ breaking: $(INSTALLED)  ## Compare proto/ with the last tag: nothing that is in 
 .PHONY: clean
 clean:  ## Delete what the other targets made
 	rm -rf .venv .venv-min .venv-gen dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
-	rm -rf examples/*/bin
+	rm -rf examples/*/bin examples/node/dist examples/node/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
