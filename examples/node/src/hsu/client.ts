@@ -310,7 +310,20 @@ function failed(error: unknown): unknown {
   if (code === undefined || metadata === undefined) {
     return error;
   }
-  const [said] = metadata.get(DISPATCHED);
-  const dispatched = said === "yes" || said === "no" ? said : "unknown";
-  return new FailedCall(code, details ?? "", detailsIn(metadata), dispatched);
+  return new FailedCall(
+    code,
+    details ?? "",
+    detailsIn(metadata),
+    dispatch(metadata, details ?? ""),
+  );
+}
+
+/** Whether a failed call reached a handler. */
+function dispatch(trailers: grpc.Metadata, message: string): "yes" | "no" | "unknown" {
+  const [said] = trailers.get(DISPATCHED);
+  if (said === "yes" || said === "no") {
+    return said;
+  }
+  // That is what grpc-js says of a call that it never sent; all else may have arrived.
+  return /^(No connection established|Name resolution failed)/.test(message) ? "no" : "unknown";
 }

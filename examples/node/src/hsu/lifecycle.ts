@@ -155,7 +155,9 @@ export class Lifecycle {
   /** Releases what the worker holds once the calls in flight have ended; the process stays. */
   async stop(): Promise<State> {
     if (this.#state !== State.DRAINING) {
-      this.#stopping ??= this.#stopNow();
+      this.#stopping ??= this.#stopNow().finally(() => {
+        this.#stopping = undefined;
+      });
       await this.#stopping;
     }
     // It may have begun to drain meanwhile.
@@ -172,7 +174,6 @@ export class Lifecycle {
       await run.ended;
     }
     this.#set(State.STOPPED);
-    this.#stopping = undefined;
   }
 
   /** Refuses new calls from now on, for good. */
