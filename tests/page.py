@@ -32,6 +32,8 @@ COVERED = {
     "make demo": "tests/examples/test_demo.py",
     "make": "tests/test_repo.py, .ci/run",
     "go": "tests/languages/go/test_docs.py, which needs Go",
+    "npm": "tests/languages/node/test_docs.py, which needs Node",
+    "npx": "tests/languages/node/test_docs.py",
     "pip install": "tests/test_wheel.py",
     "python -m pip install": "tests/test_wheel.py",
     "pytest": "tests/test_testing.py",

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from google.rpc.error_details_pb2 import BadRequest
 
 from hsu_worker.errors import Dispatch, InvalidArgument
 from hsu_worker.gen.hsu_a import InterfaceA, InterfaceAClient, SummarizeRequest
@@ -68,6 +69,7 @@ async def test_what_is_wrong_with_a_text_reaches_the_caller(tmp_path: Path) -> N
             await client(it).summarize(SummarizeRequest(), timeout=30)
         assert Dispatch.YES == raised.value.dispatched
         [detail] = raised.value.details
+        assert isinstance(detail, BadRequest)
         assert [("text", "it is empty")] == [
             (each.field, each.description) for each in detail.field_violations
         ]

@@ -5,6 +5,8 @@
 
 import "./own.js";
 
+export { status } from "@grpc/grpc-js";
+
 export type { Call } from "./calls.js";
 export { currentCall } from "./calls.js";
 export { type CallOptions, type Client, connect, type Connection, FailedCall } from "./client.js";

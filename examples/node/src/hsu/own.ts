@@ -9,9 +9,11 @@ try {
   problem = error as Error;
 }
 
-// Nobody may read them any more, when the master is gone: that must end nothing.
-for (const output of [process.stdout, process.stderr]) {
-  output.on("error", () => undefined);
+if (taken !== undefined) {
+  // Nobody reads them any more, when the master is gone: that must end nothing.
+  for (const output of [process.stdout, process.stderr]) {
+    output.on("error", () => undefined);
+  }
 }
 
 /**
