@@ -83,7 +83,7 @@ export function core(known: Known): Implementation {
         name: worker.name,
         version: worker.version ?? "",
         pid: process.pid,
-        language: "node",
+        language: "javascript",
         interfaces,
         limits: {
           messageBytes: BigInt(known.limits.messageBytes),
