@@ -63,6 +63,10 @@ test-min: .venv-min/.installed  ## Run all tests on the oldest dependencies that
 bench: $(INSTALLED)  ## Measure the master; ARGS="--full --out bench/results/latest.json" for the docs
 	$(BIN)/python -m bench $(ARGS)
 
+.PHONY: first-steps
+first-steps: $(INSTALLED)  ## Time the first steps of a user; ARGS=--keep for the docs
+	$(BIN)/python -m bench.first_steps $(ARGS)
+
 .PHONY: chaos
 chaos: $(INSTALLED)  ## Attack a master for ten minutes; ARGS="--seconds 60 --seed 1"
 	$(BIN)/python -m tests.master.chaos $(ARGS)
@@ -77,7 +81,7 @@ lint: $(INSTALLED) types  ## Check format, rules, types, contracts and shell
 	$(BIN)/buf format templates/project --diff --exit-code
 	bash -n .ci/run
 	$(MAKE) --dry-run --always-make --no-print-directory \
-		help demo test test-min bench chaos gen-all check-gen breaking clean | bash -n
+		help demo test test-min bench first-steps chaos gen-all check-gen breaking clean | bash -n
 	$(MAKE) --dry-run --always-make --no-print-directory --directory templates/project \
 		help install gen check-gen test lint format serve master image clean | bash -n
 

@@ -3,8 +3,12 @@
 import json
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
+import pytest
+
+from bench import first_steps
 from bench.measure import Row, table
 from bench.page import PAGE, rendered
 
@@ -13,6 +17,25 @@ ROOT = Path(__file__).parents[1]
 
 def test_the_page_shows_what_was_measured() -> None:
     assert rendered() == PAGE.read_text()
+
+
+def test_the_page_of_the_first_steps_shows_what_was_measured() -> None:
+    assert first_steps.rendered() == first_steps.PAGE.read_text()
+
+
+@pytest.mark.timeout(300)
+def test_the_first_steps_can_be_taken() -> None:
+    """Here with what is installed already; `make first-steps` begins with the wheel."""
+    with tempfile.TemporaryDirectory(prefix="hsu-t-") as folder:
+        steps = [what for what, _, _ in first_steps.used(Path(sys.executable).parent, Path(folder))]
+    assert [
+        "make a project",
+        "test it",
+        "serve it",
+        "call it",
+        "edit it",
+        "start it by a master",
+    ] == steps
 
 
 def test_a_row_can_be_measured(tmp_path: Path) -> None:
