@@ -2,21 +2,29 @@
 #
 # PYTHON=... names another interpreter than python3.11, VENV=... another folder for the environment,
 # ARGS=... goes to what the target runs: make test ARGS="-k announce".
+#
+# Nothing but the targets of other languages needs their toolchains.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+# Two processes share the tests, each file to one of them: half the time goes by waiting.
+SHARED := --numprocesses 2 --dist loadfile
 PIP := -m pip --disable-pip-version-check install --quiet
 
 # The generator's protobuf is the floor of every user's protobuf, so its version is pinned, in an
 # environment of its own: it needs protobuf < 7, while all else runs on the newest.
 GEN_INSTALLED := .venv-gen/.installed
 GEN := $(BIN)/hsu-worker gen --protoc ".venv-gen/bin/python -m grpc_tools.protoc"
-GEN_OURS := $(GEN) -I proto --out hsu_worker/gen proto/*.proto
+GEN_OURS := $(GEN) -I proto --out hsu_worker/gen proto/*.proto proto/plugin/*.proto
 GEN_TESTS := $(GEN) -I tests/protos --out tests/gen tests/protos/*.proto
 GEN_TEMPLATE := $(GEN) -I templates/project/proto --out templates/project/hsu_template/gen \
 	templates/project/proto/*.proto
+
+# Languages beside Python: in examples/<language> a Makefile knows build, gen, check-gen and test.
+LANGUAGES := go
+PROTOC := $(CURDIR)/.venv-gen/bin/python -m grpc_tools.protoc
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -24,7 +32,7 @@ GEN_TEMPLATE := $(GEN) -I templates/project/proto --out templates/project/hsu_te
 .PHONY: help
 help:  ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | \
-		while IFS='|' read -r target text; do printf '%-18s %s\n' "$$target" "$$text"; done
+		while IFS='|' read -r target text; do printf '%-23s %s\n' "$$target" "$$text"; done
 
 # Sets up one environment: $(call environment,<folder>,<what to install>).
 define environment
@@ -53,11 +61,23 @@ demo: $(INSTALLED)  ## Index documents, search, summarise; ARGS="FOLDER --query 
 
 .PHONY: test
 test: $(INSTALLED)  ## Run all tests on the newest dependencies
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(SHARED) $(ARGS)
 
 .PHONY: test-min
 test-min: .venv-min/.installed  ## Run all tests on the oldest dependencies that are allowed
-	.venv-min/bin/python -m pytest $(ARGS)
+	.venv-min/bin/python -m pytest $(SHARED) $(ARGS)
+
+.PHONY: build-example
+build-example:  ## Build the example in Go, into examples/go/bin
+	$(MAKE) --directory examples/go build
+
+.PHONY: test-languages
+test-languages: $(LANGUAGES:%=test-%)  ## Test the examples in other languages; needs their toolchains
+
+.PHONY: test-go
+test-go: $(INSTALLED) build-example  ## Test the Go examples, by themselves and with a master
+	$(MAKE) --directory examples/go test
+	$(BIN)/python -m pytest tests/languages/go $(ARGS)
 
 .PHONY: bench
 bench: $(INSTALLED)  ## Measure the master; ARGS="--full --out bench/results/latest.json" for the docs
@@ -81,7 +101,8 @@ lint: $(INSTALLED) types  ## Check format, rules, types, contracts and shell
 	$(BIN)/buf format templates/project --diff --exit-code
 	bash -n .ci/run
 	$(MAKE) --dry-run --always-make --no-print-directory \
-		help demo test test-min bench first-steps chaos gen-all check-gen breaking clean | bash -n
+		help demo test test-min test-languages bench first-steps chaos gen-all gen-go \
+		check-gen breaking clean | bash -n
 	$(MAKE) --dry-run --always-make --no-print-directory --directory templates/project \
 		help install gen check-gen test lint format serve master image clean | bash -n
 
@@ -90,17 +111,34 @@ types: $(INSTALLED)  ## Run both type checkers
 	$(BIN)/mypy
 	$(BIN)/pyright
 
+# Does something for each language whose toolchain is there: $(call for-languages,<target>).
+define for-languages
+	@for language in $(LANGUAGES); do \
+		if $(MAKE) --silent --directory examples/$$language toolchain > /dev/null 2>&1; then \
+			$(MAKE) --directory examples/$$language $(1) PROTOC="$(PROTOC)" || exit 1; \
+		else \
+			echo "No toolchain for $$language: its generated code is left alone."; \
+		fi; \
+	done
+endef
+
 .PHONY: gen-all
 gen-all: $(INSTALLED) $(GEN_INSTALLED)  ## Make all code again that is made from .proto files
 	$(GEN_OURS)
 	$(GEN_TESTS)
 	$(GEN_TEMPLATE)
+	$(call for-languages,gen)
+
+.PHONY: gen-go
+gen-go: $(GEN_INSTALLED)  ## Make the Go code again that is made from .proto files
+	$(MAKE) --directory examples/go gen PROTOC="$(PROTOC)"
 
 .PHONY: check-gen
 check-gen: $(INSTALLED) $(GEN_INSTALLED)  ## Prove that the generated code is current
 	$(GEN_OURS) --check
 	$(GEN_TESTS) --check
 	$(GEN_TEMPLATE) --check
+	$(call for-languages,check-gen)
 
 .PHONY: breaking
 breaking: $(INSTALLED)  ## Compare proto/ with the last tag: nothing that is in use may break
@@ -115,4 +153,5 @@ breaking: $(INSTALLED)  ## Compare proto/ with the last tag: nothing that is in 
 .PHONY: clean
 clean:  ## Delete what the other targets made
 	rm -rf .venv .venv-min .venv-gen dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf examples/*/bin
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

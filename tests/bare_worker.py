@@ -1,6 +1,7 @@
 """A worker on bare grpcio, written from docs/launch-contract.md; it imports nothing of hsu_worker.
 
-The modules of hsu_core.proto and hsu_a.proto are protoc's; their folder is on PYTHONPATH.
+It does what a worker must do, and little more. The modules of hsu_core.proto and hsu_a.proto are
+protoc's; their folder is on PYTHONPATH.
 """
 
 import asyncio
@@ -50,7 +51,12 @@ class Doorkeeper(grpc.aio.ServerInterceptor):
 
 class Worker(core_grpc.CoreServicer, a_grpc.InterfaceAServicer):
     def __init__(self):
-        self.state, self.grace, self.calls, self.claimed = core.STATE_STOPPED, 30.0, 0, False
+        self.state, self.until, self.calls, self.claimed = (
+            core.STATE_STOPPED,
+            float("inf"),
+            0,
+            False,
+        )
         self.health, self.leaving = health.aio.HealthServicer(), asyncio.Event()
         self.stopping = None
 
@@ -61,9 +67,9 @@ class Worker(core_grpc.CoreServicer, a_grpc.InterfaceAServicer):
             await self.health.set(name, health_pb2.HealthCheckResponse.ServingStatus.Value(serving))
 
     def leave(self, grace):
-        if not self.leaving.is_set():
-            self.state, self.grace = core.STATE_DRAINING, grace
-            self.leaving.set()
+        self.state = core.STATE_DRAINING
+        self.until = min(self.until, asyncio.get_running_loop().time() + grace)
+        self.leaving.set()
 
     @contextlib.asynccontextmanager
     async def call(self, context):
@@ -76,33 +82,27 @@ class Worker(core_grpc.CoreServicer, a_grpc.InterfaceAServicer):
             self.calls -= 1
 
     async def calls_ended(self):
-        while self.calls:
+        while self.calls and asyncio.get_running_loop().time() < self.until:
             await asyncio.sleep(0.01)
 
     async def Summarize(self, request, context):
         async with self.call(context):
-            chunks = first_sentences(request)
-            return a.SummarizeResponse(summary=" ".join(c.text for c in chunks), chunks=chunks)
+            return a.SummarizeResponse(summary=" ".join(c.text for c in first_sentences(request)))
 
     async def StreamSummary(self, request, context):
         async with self.call(context):
             for chunk in first_sentences(request):
+                await asyncio.sleep(0.01)  # where true work would be
                 yield chunk
 
     async def Handshake(self, request, context):
         self.claimed = True
         offered = core.InterfaceInfo(name=INTERFACE.full_name)
         for method in INTERFACE.methods:
-            info = offered.methods.add(name=method.name)
-            info.client_streaming, info.server_streaming = False, method.server_streaming
+            info = offered.methods.add(name=method.name, server_streaming=method.server_streaming)
             info.input, info.output = method.input_type.full_name, method.output_type.full_name
-        return core.HandshakeResponse(
-            contract_version=1,
-            instance=HSU["INSTANCE"],
-            pid=os.getpid(),
-            interfaces=[offered],
-            state=self.state,
-        )
+        identity = {"contract_version": 1, "instance": HSU["INSTANCE"], "pid": os.getpid()}
+        return core.HandshakeResponse(interfaces=[offered], **identity)
 
     async def Start(self, request, context):
         if self.state == core.STATE_STOPPING:
@@ -131,26 +131,16 @@ class Worker(core_grpc.CoreServicer, a_grpc.InterfaceAServicer):
         identity = {"instance": HSU["INSTANCE"], "state": self.state}
         return core.PingResponse(payload=request.payload, **identity)
 
-    async def GetStatus(self, request, context):
-        return core.GetStatusResponse(state=self.state, calls_in_flight=self.calls)
-
-    async def StreamLogs(self, request, context):
-        window = core.LogWindow(instance=HSU["INSTANCE"], oldest=1, next=1)
-        yield core.StreamLogsResponse(window=window)
-        if request.follow:
-            await self.leaving.wait()
-
     async def Shutdown(self, request, context):
         self.leave(request.grace.ToMilliseconds() / 1000 if request.HasField("grace") else 30)
-        response = core.ShutdownResponse()
-        response.grace.FromMilliseconds(int(self.grace * 1000))
-        return response
+        return core.ShutdownResponse()
 
 
 def first_sentences(request):
     texts = [f"{text.strip()}." for text in request.text.split(".") if text.strip()]
-    texts = texts[: request.sentences or 3]
-    return [a.SummaryChunk(text=text, rank=i + 1, position=i) for i, text in enumerate(texts)]
+    return [
+        a.SummaryChunk(text=text, rank=i + 1) for i, text in enumerate(texts[: request.sentences])
+    ]
 
 
 async def serve():
@@ -167,17 +157,13 @@ async def serve():
         address = f"{address.rpartition(':')[0]}:{port}"
     await server.start()
     when_lifeline_ends.append(lambda: loop.call_soon_threadsafe(worker.leave, 2))
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(
-            number, lambda: os._exit(1) if worker.leaving.is_set() else worker.leave(30)
-        )
+    loop.add_signal_handler(signal.SIGTERM, worker.leave, 30)
     with os.fdopen(int(HSU["ANNOUNCE_FD"] or os.dup(1)), "w") as announce:
         announce.write(f"HSU 1 {HSU['INSTANCE']} {address}\n")
     loop.call_later(15, lambda: worker.claimed or worker.leave(0))
     await worker.leaving.wait()
     await worker.turn(core.STATE_DRAINING)
-    with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(worker.calls_ended(), worker.grace)
+    await worker.calls_ended()
     await server.stop(0.2)
     os._exit(0)
 

@@ -3,12 +3,27 @@
 import asyncio
 import inspect
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+_BASE = pytest.StashKey[str]()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    # Short, too, when several processes share the tests: each then has a folder in it.
+    if not config.option.basetemp:
+        config.option.basetemp = config.stash[_BASE] = tempfile.mkdtemp(prefix="hsu-p-")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if _BASE in config.stash:
+        shutil.rmtree(config.stash[_BASE], ignore_errors=True)
 
 
 @pytest.hookimpl(tryfirst=True)

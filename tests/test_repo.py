@@ -17,7 +17,8 @@ from packaging.version import Version
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
-#: Hand-written files with more lines hold more than one concept; tests tell longer stories.
+#: Hand-written files with more lines hold more than one concept; tests tell longer stories, and those
+#: of Go stand beside what they test.
 MAX_LINES = {"hsu_worker": 400, "examples": 400, "tests": 800}
 
 #: Written in two parts, or this file would find itself.
@@ -29,7 +30,9 @@ REGISTRIES = [
         ("pythonhosted", "org"),
         ("npmjs", "org"),
         ("crates", "io"),
-        ("golang", "org"),
+        # Not their domain alone: in Go that begins the names of modules.
+        ("proxy.golang", "org"),
+        ("sum.golang", "org"),
         ("maven", "org"),
     )
 ]
@@ -58,8 +61,9 @@ def tracked() -> list[Path]:
     return [path for name in listed.stdout.splitlines() if (path := ROOT / name).is_file()]
 
 
-def found_in_files(words: list[str]) -> list[str]:
-    pattern = re.compile("|".join(rf"(?<![\w.-]){re.escape(word)}" for word in words))
+def found_in_files(words: list[str], *, after: str) -> list[str]:
+    """The lines with one of the words, unless it stands right behind one of the signs `after`."""
+    pattern = re.compile("|".join(rf"(?<![{after}]){re.escape(word)}" for word in words))
     return [
         f"{path.relative_to(ROOT)}:{number}: {line.strip()}"
         for path in tracked()
@@ -81,24 +85,33 @@ def pins(name: str) -> dict[str, str]:
 
 
 def test_no_file_names_a_path_of_somebodys_machine() -> None:
-    assert [] == found_in_files(MACHINE_PATHS)
+    assert [] == found_in_files(MACHINE_PATHS, after=r"\w.-")
 
 
 def test_no_file_names_a_package_registry() -> None:
-    assert [] == found_in_files(REGISTRIES)
+    assert [] == found_in_files(REGISTRIES, after=r"\w-")
 
 
 def test_there_are_no_lock_files() -> None:
     assert [] == [path for path in tracked() if path.name in LOCK_FILES]
 
 
+def folder_of(path: Path) -> str:
+    """The folder of the root in which a file is."""
+    return path.relative_to(ROOT).parts[0]
+
+
+def is_go_test(path: Path) -> bool:
+    return path.name.endswith("_test.go")
+
+
 def test_no_hand_written_file_is_long() -> None:
     long = {
         str(path.relative_to(ROOT)): lines
         for path in tracked()
-        if path.suffix == ".py"
+        if path.suffix in (".py", ".go")
         and "gen" not in path.parts
-        and (limit := MAX_LINES.get(path.relative_to(ROOT).parts[0]))
+        and (limit := MAX_LINES.get("tests" if is_go_test(path) else folder_of(path)))
         and (lines := len(path.read_text().splitlines())) > limit
     }
     assert {} == long
@@ -137,6 +150,27 @@ def test_ci_runs_the_commands_that_people_run() -> None:
     assert ["lint", "check-gen", "test"] == re.findall(
         r"^step make .*?([\w-]+)$", script, re.MULTILINE
     )
+
+
+def test_ci_tests_each_language_whose_toolchain_is_there() -> None:
+    [wanted] = re.findall(r"^LANGUAGES := (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    [tested] = re.findall(
+        r"^for language in (.*); do$", (ROOT / ".ci" / "run").read_text(), re.MULTILINE
+    )
+    assert wanted == tested
+
+
+@pytest.mark.parametrize("target", ["build", "gen", "check-gen", "test"])
+def test_a_language_whose_toolchain_is_missing_fails_loudly(target: str) -> None:
+    ran = subprocess.run(
+        ["make", "--directory", ROOT / "examples" / "go", target, "GO=no-such-go"],
+        env=outside_make(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert 2 == ran.returncode
+    assert "Go is missing: install 1.26 or newer, or name it with GO=...\n" in ran.stdout
 
 
 def test_make_lists_its_targets() -> None:

@@ -54,6 +54,7 @@ _TRIGGERS: Final = {
     "restart": "again",
     "swap": "for a swap",
     "breaker": "after too many failures",
+    "reload": "for a reload",
     "master": "because the master leaves",
 }
 

@@ -9,6 +9,8 @@ from typing import Final
 
 from hsu_worker.cli import WrongInput
 
+#: The name of the thread that reads.
+READER: Final = "hsu-stdin"
 #: Bytes of one read, and reads that may lie unused.
 _CHUNK: Final = 1 << 16
 _AHEAD: Final = 4
@@ -63,7 +65,7 @@ async def _chunks() -> AsyncGenerator[bytes, None]:
                 return  # the loop has ended
 
     # A daemon: nothing wakes a read of a terminal, and the process shall end without it.
-    threading.Thread(target=read, daemon=True).start()
+    threading.Thread(target=read, name=READER, daemon=True).start()
     while chunk := await queue.get():
         room.release()
         yield chunk

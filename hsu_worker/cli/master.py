@@ -1,14 +1,21 @@
 """`hsu-worker master`."""
 
 import os
+import signal
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from hsu_worker.cli._asking import print_json
+from hsu_worker.cli._reloads import summary
+from hsu_worker.errors import HsuError
 
 if TYPE_CHECKING:
+    import logging
+
     from hsu_worker.master import Master
 
 
@@ -45,6 +52,8 @@ def run(
 
     It prints where it listens; what happens goes to stderr, line by line.
 
+    SIGHUP: it reads the file again, as `hsu-worker reload` has it do.
+
     Ctrl-C or SIGTERM: calls that run finish, as long as each unit's `drain` says; a second one ends
     everything at once.
     """
@@ -75,12 +84,12 @@ async def _live(master: "Master", as_json: bool) -> None:
     log = logging.getLogger(__name__)
     asked = asyncio.Event()
 
-    def leave(signal: str) -> None:
-        log.info("%s: running calls finish; a second signal ends everything at once", signal)
+    def leave(name: str) -> None:
+        log.info("%s: running calls finish; a second signal ends everything at once", name)
         asked.set()
 
     with signals_lead_to(leave):
-        async with master:
+        async with master, _reloads(master, log):
             addresses = [str(address) for address in master.addresses]
             if as_json:
                 facts = {
@@ -93,3 +102,32 @@ async def _live(master: "Master", as_json: bool) -> None:
             else:
                 click.echo(f"{', '.join(master.config.units)} at {', '.join(addresses)}")
             await asked.wait()
+
+
+@asynccontextmanager
+async def _reloads(master: "Master", log: "logging.Logger") -> AsyncGenerator[None, None]:
+    """Read the file again at each SIGHUP, while the block runs."""
+    import asyncio
+
+    asked = asyncio.Event()
+
+    async def reload() -> None:
+        while True:
+            await asked.wait()
+            asked.clear()
+            try:
+                changes = await master.reload()
+            except HsuError as error:
+                log.error("SIGHUP: nothing has changed:\n%s", error)  # noqa: TRY400
+            else:
+                log.info("SIGHUP: %s", summary(changes))
+
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGHUP, asked.set)
+    reloading = asyncio.create_task(reload())
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGHUP)
+        reloading.cancel()
+        await asyncio.wait((reloading,))

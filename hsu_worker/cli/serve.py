@@ -103,6 +103,13 @@ _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
     type=_FILE,
     help="With --as, --register or --master: the file that holds the master's token.",
 )
+@click.option(
+    "--plugin-version",
+    metavar="N",
+    type=click.IntRange(min=0),
+    help="Launched by a host of go-plugin: which version of its protocol to speak. "
+    "[default: its newest]",
+)
 def command(
     app: str,
     listen: tuple[str, ...],
@@ -122,6 +129,7 @@ def command(
     unit: str | None,
     master: str | None,
     master_token_file: Path | None,
+    plugin_version: int | None,
 ) -> None:
     r"""Serve an app in this process.
 
@@ -137,6 +145,8 @@ def command(
     several values are separated by spaces.
 
     Ctrl-C or SIGTERM: calls that run finish, up to 30 s; a second one ends the process at once.
+
+    Launched by a master, or as a plugin by a host of HashiCorp's go-plugin, it does what they say.
     """
     from hsu_worker.wire.launch import LaunchVariables
     from hsu_worker.worker import check_platform
@@ -150,6 +160,7 @@ def command(
 
         find_modules_in(app_folder)
         end_process(run_launched(app, variables, factory=factory, log_level=log_level.upper()))
+    _be_a_plugin_if_launched_as_one(app, app_folder, factory, plugin_version, log_level.upper())
 
     from hsu_worker.worker.options import Serving
 
@@ -180,6 +191,27 @@ def command(
     from hsu_worker.worker.shutdown import end_process
 
     end_process(run_serving(options))
+
+
+def _be_a_plugin_if_launched_as_one(
+    app: str, app_folder: str, factory: bool, version: int | None, log_level: str
+) -> None:
+    """Live as the plugin of a host of go-plugin, if one has launched this process."""
+    from hsu_worker.worker.plugin.variables import PluginVariables
+
+    variables = PluginVariables.take(os.environ)
+    if variables is None:
+        if version is not None:
+            raise click.UsageError(
+                "--plugin-version is for plugins, and no host has launched this one"
+            )
+        return
+    from hsu_worker.worker.plugin.run import run_plugin
+    from hsu_worker.worker.run import find_modules_in
+    from hsu_worker.worker.shutdown import end_process
+
+    find_modules_in(app_folder)
+    end_process(run_plugin(app, variables, factory=factory, version=version, log_level=log_level))
 
 
 def _addresses(

@@ -63,6 +63,8 @@ from .hsu_master_pb2 import (
     PHASE_STOPPING,
     PHASE_UNSPECIFIED,
     Phase,
+    ReloadRequest,
+    ReloadResponse,
     RestartRequest,
     RestartResponse,
     StartRequest,
@@ -116,6 +118,8 @@ __all__ = [
     "PHASE_STOPPING",
     "PHASE_UNSPECIFIED",
     "Phase",
+    "ReloadRequest",
+    "ReloadResponse",
     "RestartRequest",
     "RestartResponse",
     "StartRequest",
@@ -169,6 +173,13 @@ class MasterHandlers(_Protocol):
         """Starts another implementation beside the one that runs, checks that it offers all that the old
         one does, sends new calls to it, and stops the old one when its calls have ended. When the new
         one fails before that, the old one serves on, and the answer is FAILED_PRECONDITION.
+        """
+
+    @_abstractmethod
+    def reload(self, request: ReloadRequest, /) -> _Reply[ReloadResponse]:
+        """Reads the configuration's file again and brings the units in line with it. INVALID_ARGUMENT, with
+        every mistake, when it can't be used: nothing has changed then. Answers when nothing is left of
+        units that were removed.
         """
 
     @_abstractmethod
@@ -237,6 +248,15 @@ class MasterClient(_Client):
         """
         return self._unary_unary(Master.methods["swap"], request, timeout, metadata)
 
+    def reload(
+        self, request: ReloadRequest, /, *, timeout: float | None = None, metadata: _Metadata = ()
+    ) -> _Coroutine[_Any, _Any, ReloadResponse]:
+        """Reads the configuration's file again and brings the units in line with it. INVALID_ARGUMENT, with
+        every mistake, when it can't be used: nothing has changed then. Answers when nothing is left of
+        units that were removed.
+        """
+        return self._unary_unary(Master.methods["reload"], request, timeout, metadata)
+
     def logs(
         self, request: LogsRequest, /, *, timeout: float | None = None, metadata: _Metadata = ()
     ) -> _AsyncGenerator[LogsResponse, None]:
@@ -301,6 +321,15 @@ class BlockingMasterClient(_BlockingClient):
         one fails before that, the old one serves on, and the answer is FAILED_PRECONDITION.
         """
         return self._wait(self._client.swap(request, timeout=timeout, metadata=metadata))
+
+    def reload(
+        self, request: ReloadRequest, /, *, timeout: float | None = None, metadata: _Metadata = ()
+    ) -> ReloadResponse:
+        """Reads the configuration's file again and brings the units in line with it. INVALID_ARGUMENT, with
+        every mistake, when it can't be used: nothing has changed then. Answers when nothing is left of
+        units that were removed.
+        """
+        return self._wait(self._client.reload(request, timeout=timeout, metadata=metadata))
 
     def logs(
         self, request: LogsRequest, /, *, timeout: float | None = None, metadata: _Metadata = ()

@@ -301,6 +301,31 @@ class SwapResponse(_message.Message):
     """The new generation."""
     def __init__(self, generation: _Optional[_builtins.int] = ...) -> None: ...
 
+class ReloadRequest(_message.Message):
+    """Read the file that the master was started with."""
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ReloadResponse(_message.Message):
+    """What has changed, in the order of the file."""
+    __slots__ = ("added", "removed", "replaced", "adjusted", "routed")
+    ADDED_FIELD_NUMBER: _ClassVar[_builtins.int]
+    REMOVED_FIELD_NUMBER: _ClassVar[_builtins.int]
+    REPLACED_FIELD_NUMBER: _ClassVar[_builtins.int]
+    ADJUSTED_FIELD_NUMBER: _ClassVar[_builtins.int]
+    ROUTED_FIELD_NUMBER: _ClassVar[_builtins.int]
+    added: _containers.RepeatedScalarFieldContainer[_builtins.str]
+    """Units that are new."""
+    removed: _containers.RepeatedScalarFieldContainer[_builtins.str]
+    """Units that are no longer there."""
+    replaced: _containers.RepeatedScalarFieldContainer[_builtins.str]
+    """Units that are launched otherwise. One that serves goes on until the new one takes its place."""
+    adjusted: _containers.RepeatedScalarFieldContainer[_builtins.str]
+    """Units whose changes hold without a new process."""
+    routed: _containers.RepeatedScalarFieldContainer[_builtins.str]
+    """Interfaces whose calls go to another unit."""
+    def __init__(self, added: _Optional[_Iterable[_builtins.str]] = ..., removed: _Optional[_Iterable[_builtins.str]] = ..., replaced: _Optional[_Iterable[_builtins.str]] = ..., adjusted: _Optional[_Iterable[_builtins.str]] = ..., routed: _Optional[_Iterable[_builtins.str]] = ...) -> None: ...
+
 class LogsRequest(_message.Message):
     """Which part of a unit's log to stream."""
     __slots__ = ("unit", "after", "tail", "follow")

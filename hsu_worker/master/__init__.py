@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hsu_worker.master.blocking import BlockingMaster
+    from hsu_worker.master.changes import Changes
     from hsu_worker.master.config import Config
     from hsu_worker.master.event import Crash, Event
     from hsu_worker.master.logs import LogLine
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BlockingMaster",
+    "Changes",
     "Config",
     "Crash",
     "Event",
@@ -29,6 +31,7 @@ __all__ = [
 #: running master shall not wait for all that a master is made of.
 _HOMES = {
     "BlockingMaster": "blocking",
+    "Changes": "changes",
     "Config": "config",
     "Crash": "event",
     "Event": "event",

@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from hsu_worker.interface import Interface, check_interface
+from hsu_worker.master.changes import Changes
 from hsu_worker.master.config import Config
 from hsu_worker.master.event import Event
 from hsu_worker.master.logs import LogLine
@@ -95,6 +96,10 @@ class BlockingMaster:
     ) -> int:
         """As `Master.swap`."""
         return self._portal.wait(self._master.swap(unit, app=app, command=command))
+
+    def reload(self) -> Changes:
+        """As `Master.reload`."""
+        return self._portal.wait(self._master.reload())
 
     def status(self) -> Mapping[str, UnitStatus]:
         """As `Master.status`."""

@@ -67,9 +67,11 @@ class Config:
 
 def keys_table() -> str:
     """The keys as Markdown tables, for the documentation."""
+    live = ", ".join(f"`{name}`" for name, facts in keys.keys_of(UnitConfig).items() if facts.live)
     return (
         f"`[units.NAME]`, with exactly one of {', '.join(f'`{kind}`' for kind in KINDS)}:\n\n"
-        f"{_table(UnitConfig)}\n`[master]`:\n\n{_table(MasterConfig)}"
+        f"{_table(UnitConfig)}\nA change of these needs no new process: {live}.\n\n"
+        f"`[master]`:\n\n{_table(MasterConfig)}"
     )
 
 

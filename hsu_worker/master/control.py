@@ -17,6 +17,7 @@ from hsu_worker.authoring.implements import implements
 from hsu_worker.errors import ConfigError, InvalidArgument, NotFound, UnknownUnit
 from hsu_worker.gen import hsu_master as wire
 from hsu_worker.master import messages
+from hsu_worker.master.changes import Changes
 from hsu_worker.master.event import Event
 from hsu_worker.master.launcher import cancel
 from hsu_worker.master.logs import LogBatch
@@ -37,6 +38,8 @@ class Controlled(Protocol):
     async def swap(
         self, unit: str, *, app: str | None = None, command: Sequence[str] | None = None
     ) -> int: ...
+
+    async def reload(self) -> Changes: ...
 
     def status(self) -> Mapping[str, UnitStatus]: ...
 
@@ -130,6 +133,18 @@ class ControlService:
                 request.unit, app=request.app or None, command=tuple(request.command) or None
             )
         return wire.SwapResponse(generation=generation)
+
+    async def reload(self, request: wire.ReloadRequest) -> wire.ReloadResponse:
+        """Read the configuration again."""
+        with _as_answers():
+            changes = await self._master.reload()
+        return wire.ReloadResponse(
+            added=changes.added,
+            removed=changes.removed,
+            replaced=changes.replaced,
+            adjusted=changes.adjusted,
+            routed=changes.routed,
+        )
 
     async def logs(self, request: wire.LogsRequest) -> AsyncGenerator[wire.LogsResponse, None]:
         """A unit's log; a batch is taken when the one before it is on its way."""

@@ -1,12 +1,13 @@
 """What a master serves at its own addresses: registry, control, and the gateway to its units."""
 
 import os
-from collections.abc import AsyncGenerator, Collection, Mapping
+from collections.abc import AsyncGenerator, Collection
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from hsu_worker.gen.hsu_core import Registry
 from hsu_worker.gen.hsu_master import Master as Control
+from hsu_worker.master.changes import Changes
 from hsu_worker.master.control import ControlService
 from hsu_worker.master.event import Event
 from hsu_worker.master.folder import TOKEN
@@ -16,7 +17,7 @@ from hsu_worker.master.gateway.reflection import GatewayReflection
 from hsu_worker.master.registry import RegistryService
 from hsu_worker.master.router import CORE, Router
 from hsu_worker.master.tokens import Tokens
-from hsu_worker.master.unit import Unit
+from hsu_worker.master.units import Units
 from hsu_worker.serving.dispatch import Dispatcher
 from hsu_worker.serving.server import listening
 from hsu_worker.wire.address import Address
@@ -37,17 +38,14 @@ class Endpoint:
         message_bytes: The largest message to pass on; each unit has a limit of its own beside it.
     """
 
-    def __init__(
-        self, router: Router, units: Mapping[str, Unit], tokens: Tokens, *, message_bytes: int
-    ) -> None:
+    def __init__(self, router: Router, units: Units, tokens: Tokens, *, message_bytes: int) -> None:
         self._units = units
         self._limits = Limits(message_bytes=message_bytes, metadata_bytes=METADATA_BYTES)
         self._tokens = tokens
         self._health = GatewayHealth(router, self._can_serve)
         self._reflection = GatewayReflection(router, self, OWN, tokens.may_call)
         self._gateway = Gateway(router, self, authorize=tokens.may_call, owns=tokens.owns)
-        for unit in units.values():
-            unit.on_standing = self._health.changed
+        units.on_standing = self._health.changed
 
     @asynccontextmanager
     async def listening(
@@ -80,6 +78,12 @@ class Endpoint:
         """Note what happened to a unit."""
         if event.kind in ("ready", "swapped"):
             self._reflection.forget(event.unit)
+
+    def reloaded(self, changes: Changes) -> None:
+        """Note that calls go elsewhere."""
+        for unit in (*changes.removed, *changes.replaced):
+            self._reflection.forget(unit)
+        self._health.changed()
 
     def lease(
         self, interface: str, unit: str, *, method: str, start: bool, chain: str = ""

@@ -18,6 +18,7 @@ from hsu_worker.master.event import Crash
 from hsu_worker.master.handshake import check_compatible
 from hsu_worker.master.launcher import Ending, Worker, cancel
 from hsu_worker.master.liveness import Liveness, Look, Verdict
+from hsu_worker.master.process_stat import own_memory
 from hsu_worker.wire.connection import Connection
 
 log = logging.getLogger(__name__)
@@ -140,6 +141,7 @@ class Instance:
                 case Verdict.FINE:
                     if was is Verdict.MISSED:
                         self._feed(policy.Alive(self.generation))
+                    self._weigh()
                     continue
                 case Verdict.MISSED:
                     # Whoever calls now had better wait for what the next looks show.
@@ -147,6 +149,14 @@ class Instance:
                 case Verdict.AT_WORK:
                     pass
             log.warning("unit %s (generation %d): %s", unit.name, self.generation, text)
+
+    def _weigh(self) -> None:
+        """Report `Outgrown` when it has too much memory."""
+        unit, pid = self.worker.unit, self.worker.pid
+        own = own_memory(pid) if unit.restart_above is not None and pid else None
+        if unit.restart_above is not None and own is not None and own > unit.restart_above:
+            how = f"it has {own >> 20} MiB of its own; `restart_above` is {unit.restart_above >> 20} MiB"
+            self._feed(policy.Outgrown(self.generation, how))
 
     async def _ping(self) -> Look:
         assert self.worker.connection is not None

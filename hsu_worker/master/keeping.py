@@ -91,13 +91,14 @@ class Keeper:
         stderr: int,
         announce: int | None = None,
         template: Mapping[str, object] | None = None,
+        limits: Mapping[str, object] | None = None,
     ) -> Process:
         """
         Start a command in a session of its own.
 
         The descriptors stay the caller's, who may close them when this returns. The command finds the number
         of `announce` in the variable HSU_ANNOUNCE_FD. With a `template`, see `template_of`, a fork of that
-        becomes the command; if it can't, the command is started by itself, and `unforkable` says why. When this is cancelled, it ends with nothing left of the
+        becomes the command; if it can't, the command is started by itself, and `unforkable` says why. For the `limits` see `UnitConfig`. When this is cancelled, it ends with nothing left of the
         command.
 
         Raises:
@@ -111,7 +112,10 @@ class Keeper:
         link = self._link or self._connect()
         process = Process(next(self._numbers), argv, cwd, self._send)
         given = (stdin, stdout, stderr) if announce is None else (stdin, stdout, stderr, announce)
-        link.send(process.request(env, announce=announce is not None, template=template), given)
+        link.send(
+            process.request(env, announce=announce is not None, template=template, limits=limits),
+            given,
+        )
         self._processes[process.number] = process
         await process.started()
         return process

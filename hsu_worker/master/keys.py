@@ -27,6 +27,8 @@ class Key:
     """What holds without the key, for the documentation."""
     kinds: tuple[str, ...]
     """The kinds of units that have it; empty: all."""
+    live: bool
+    """A change of it holds without a new process."""
 
 
 def key(
@@ -40,10 +42,11 @@ def key(
     factory: Callable[[], object] | None = None,
     required: bool = False,
     secret: bool = False,
+    live: bool = False,
 ) -> Any:
     """Declare a key as a field of a dataclass; see `UnitConfig`."""
     shown = otherwise or ("" if default is None else f"`{toml(default)}`")
-    facts = Key(parse, doc, value, default, shown, kinds)
+    facts = Key(parse, doc, value, default, shown, kinds, live)
     metadata = {"key": facts}
     if required:
         return field(metadata=metadata, repr=not secret)

@@ -53,13 +53,18 @@ class Launchers:
                 if template is not None:
                     self.keeper.warm(template)
             if unit.prewarm:
-                self._standbys[unit.name] = Standbys(self._launched)
+                self._standbys.setdefault(unit.name, Standbys(self._launched))
                 self._standbys[unit.name].refill(unit, after=0.0)
 
     def refill(self, unit: UnitConfig) -> None:
         """A worker of a unit has started: let others stand by."""
         if unit.name in self._standbys:
             self._standbys[unit.name].refill(unit)
+
+    def forget(self, unit: str) -> None:
+        """What was launched for a unit is launched otherwise from now on, or not at all."""
+        self.drain(unit)
+        self._unforkable.pop(unit, None)
 
     def drain(self, unit: str) -> None:
         """End what stands by for a unit, until the unit has started."""

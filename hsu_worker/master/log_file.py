@@ -6,13 +6,12 @@ import json
 import logging
 import os
 import stat
-from contextlib import AsyncExitStack, suppress
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from hsu_worker.master.logs import LINE_COST, LogLine, UnitLog
-from hsu_worker.master.tables import UnitConfig
+from hsu_worker.master.logs import LINE_COST, LogLine
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +22,7 @@ _encode = json.JSONEncoder(ensure_ascii=False).encode
 
 
 class LogFile:
-    """Writes the lines of one `UnitLog`, from its first on, without holding up the loop.
+    """Writes the lines of one `UnitLog`, without holding up the loop.
 
         file = LogFile(Path("echo.log"), size=10 << 20, keep=3)
         log = UnitLog(file.write)
@@ -38,17 +37,19 @@ class LogFile:
         size: Bytes that it may have; it is then renamed to `NAME.1`, that to `NAME.2`, and so on.
 
         keep: How many of these are kept.
+
+        first: The sequence number of the first line that it gets.
     """
 
-    def __init__(self, path: Path, *, size: int, keep: int) -> None:
+    def __init__(self, path: Path, *, size: int, keep: int, first: int = 1) -> None:
         self._path = path
         self._limit = size
         self._keep = keep
         self._backlog: list[LogLine] = []
         self._waiting = 0
         #: What `write` got last, and what the file has to have next: between them lines are lost.
-        self._last = 0
-        self._next = 1
+        self._last = first - 1
+        self._next = first
         self._warned = False
         self._writer: asyncio.Task[None] | None = None
 
@@ -179,15 +180,3 @@ def _mark(first: int, following: int) -> bytes:
 def _line(record: dict[str, object]) -> bytes:
     # Half a surrogate, as in the names of odd files, becomes the escape that JSON has for it.
     return f"{_encode(record)}\n".encode("utf-8", "backslashreplace")
-
-
-def unit_log(stack: AsyncExitStack, unit: UnitConfig) -> UnitLog:
-    """The log of a unit, with its file if it has one; both end with the stack."""
-    if unit.log_file is None:
-        made = UnitLog()
-    else:
-        file = LogFile(unit.log_file, size=unit.log_size, keep=unit.log_keep)
-        stack.push_async_callback(file.close)
-        made = UnitLog(file.write)
-    stack.callback(made.close)
-    return made

@@ -52,7 +52,7 @@ class UnitLog:
     def __init__(self, sink: Callable[[LogLine], None] | None = None) -> None:
         self.taken: tuple[str, int] = ("", 0)
         """The instance whose log was last taken up, and the last record that was."""
-        self._sink = sink
+        self.sink = sink
         # A list whose head is cut off now and then: slices of a deque cost their distance.
         self._lines: list[LogLine] = []
         self._first = 0
@@ -84,8 +84,8 @@ class UnitLog:
         self._size += len(text) + LINE_COST
         if self._size > RING_SIZE:
             self._shrink()
-        if self._sink is not None:
-            self._sink(line)
+        if self.sink is not None:
+            self.sink(line)
         if self._waiting:
             self._wake()
 

@@ -6,14 +6,13 @@ import os
 import secrets
 from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing
-from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from hsu_worker.errors import ConfigError, UnknownUnit
 from hsu_worker.interface import Interface, check_interface
-from hsu_worker.master import values
+from hsu_worker.master.changes import Changes, changes
 from hsu_worker.master.config import Config
 from hsu_worker.master.control import ControlService
 from hsu_worker.master.endpoint import Endpoint, write_token
@@ -22,16 +21,16 @@ from hsu_worker.master.folder import SOCKET, check_paths, private_folder
 from hsu_worker.master.keeping import Keeper
 from hsu_worker.master.launcher import cancel
 from hsu_worker.master.launchers import Launchers
-from hsu_worker.master.log_file import unit_log
 from hsu_worker.master.logs import LogBatch, LogLine
 from hsu_worker.master.nearest import offered
 from hsu_worker.master.registry import Registrations, RegistryService
 from hsu_worker.master.remote import RemoteMaster
 from hsu_worker.master.router import Router
-from hsu_worker.master.tables import UnitConfig
+from hsu_worker.master.specs import replacement
 from hsu_worker.master.tokens import Tokens
 from hsu_worker.master.unit import Unit
 from hsu_worker.master.unit_status import UnitStatus, status_of
+from hsu_worker.master.units import Units, routed
 from hsu_worker.master.watchers import Watchers
 from hsu_worker.wire.address import Address
 from hsu_worker.wire.interceptors import ClientInterceptor, check_interceptors, intercepted
@@ -39,6 +38,8 @@ from hsu_worker.wire.interceptors import ClientInterceptor, check_interceptors, 
 log = logging.getLogger(__name__)
 
 ClientT = TypeVar("ClientT")
+
+_NOT_RUNNING = "the master is not running: use it inside `async with`"
 
 
 class Master:
@@ -84,7 +85,8 @@ class Master:
         self._listen_at = listen
         self.id = secrets.token_hex(8)
         self._router = Router(config)
-        self._units: dict[str, Unit] = {}
+        self._units = Units(self._tell)
+        self._reloading = asyncio.Lock()
         self._launchers: Launchers | None = None
         self._watchers = Watchers(on_event)
         self._stack = AsyncExitStack()
@@ -164,10 +166,8 @@ class Master:
                 gateway=Address(path=str(folder / SOCKET)),
             )
             stack.push_async_callback(launchers.close)
-            self._units = {
-                name: Unit(unit, launchers.make, self._tell, unit_log(stack, unit))
-                for name, unit in self.config.units.items()
-            }
+            self._units.open(self.config, launchers)
+            stack.push_async_callback(self._units.close_logs)
             self.token_file = write_token(folder, self._tokens.own)
             endpoint = self._endpoint = Endpoint(
                 self._router,
@@ -182,12 +182,9 @@ class Master:
                 )
             )
             self.address = self.addresses[0]
-            stack.push_async_callback(self._close_units)
+            stack.push_async_callback(self._units.close)
             self._stack = stack.pop_all()
-        launchers.prepare(self.config.units.values())
-        for unit in self._units.values():
-            if unit.config.preload:
-                unit.preload()
+        self._units.begin(self.config.units)
         return self
 
     async def __aexit__(
@@ -222,9 +219,11 @@ class Master:
             Unimplemented: No unit implements the interface.
         """
         check_interface(interface)
-        name = self._router.unit_for(interface.name, unit or None)
-        lease = self._unit(name).lease(interface, f"a call of {interface.name}")
-        return interface.client(intercepted(lease, self._interceptors))
+
+        def find() -> Unit:
+            return self._unit(self._router.unit_for(interface.name, unit or None))
+
+        return interface.client(intercepted(routed(find, interface), self._interceptors))
 
     async def start(
         self, unit: str, *, on_progress: Callable[[float, str], None] | None = None
@@ -300,9 +299,36 @@ class Master:
             ConfigError: What is given can't be launched.
         """
         known = self._unit(unit)
-        replacement = self._replacement(known.config, app, command)
+        other = replacement(known.config, app, command, self.config.folder)
         self._renew(unit)
-        return await known.swap(replacement)
+        return await known.swap(other)
+
+    async def reload(self) -> Changes:
+        """Read the file of the configuration again, and bring the units in line with it.
+
+        What has not changed goes on undisturbed, and calls go at once where the new file says.
+
+        Returns:
+            What has changed, once nothing is left of units that were removed.
+
+        Raises:
+            ConfigError: Nothing has changed; the message lists every mistake in the file.
+        """
+        if self.config.file is None:
+            raise ConfigError("this master's configuration is no file: it can't be read again")
+        if self._endpoint is None or self._launchers is None:
+            raise RuntimeError(_NOT_RUNNING)
+        async with self._reloading:
+            await self._units.ended()
+            old, new = self.config, Config.from_file(self.config.file)
+            differ = changes(old, new)
+            check_paths(self._launchers.folder, new.units)
+            self.config = new
+            self._router.follow(new)
+            ending = self._units.change(differ, old, new)
+            self._endpoint.reloaded(differ)
+            await asyncio.shield(ending)
+        return differ
 
     def status(self) -> Mapping[str, UnitStatus]:
         """How each unit stands, by name."""
@@ -344,28 +370,9 @@ class Master:
     def _unit(self, name: str) -> Unit:
         if name not in self._units:
             if name in self.config.units:
-                raise RuntimeError("the master is not running: use it inside `async with`")
+                raise RuntimeError(_NOT_RUNNING)
             raise UnknownUnit(f"there is no unit {name!r}; {offered(name, self.config.units)}")
         return self._units[name]
-
-    async def _close_units(self) -> None:
-        await asyncio.gather(*(unit.close() for unit in self._units.values()))
-
-    def _replacement(
-        self, old: UnitConfig, app: str | None, command: Sequence[str] | None
-    ) -> UnitConfig:
-        if app is not None and command is not None:
-            raise ConfigError("a swap takes an app or a command, not both")
-        if old.kind not in ("app", "command"):
-            raise ConfigError(
-                f"unit {old.name!r} can't be swapped: this master did not start its worker"
-            )
-        if app is not None:
-            return replace(old, app=values.import_string(app, self.config.folder), command=None)
-        if command is not None:
-            words = values.command(list(command), self.config.folder)
-            return replace(old, app=None, command=words)
-        return old
 
     async def _report(self, unit: str, on_progress: Callable[[float, str], None]) -> None:
         async for event in self.watch((unit,)):
@@ -384,5 +391,7 @@ class Master:
         if self._endpoint is not None:
             self._endpoint.take(event)
         if self._launchers is not None and event.kind in ("ready", "swapped"):
-            self._launchers.refill(self._units[event.unit].launch)
+            unit = self._units.get(event.unit)
+            if unit is not None:
+                self._launchers.refill(unit.launch)
         self._watchers.tell(event)

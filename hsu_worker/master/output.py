@@ -1,11 +1,29 @@
 """Reads what a worker writes to its pipes."""
 
 import asyncio
+import os
 from collections.abc import Callable
 from typing import Final
 
 #: Bytes of one line; longer ones are split, between two characters.
 LINE_BYTES: Final = 64 << 10
+
+
+async def read_pipe(reader: asyncio.Protocol) -> tuple[asyncio.ReadTransport, int]:
+    """Make a pipe and read its one end for ever; returns the reading, and the other end.
+
+    Raises:
+        OSError: There are no free descriptors.
+    """
+    ours, theirs = os.pipe()
+    try:
+        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: reader, os.fdopen(ours, "rb", 0)
+        )
+    except BaseException:
+        os.close(theirs)
+        raise
+    return transport, theirs
 
 
 class OutputPipe(asyncio.Protocol):

@@ -1,11 +1,10 @@
 """The pipes of one worker, and when they have been read to their ends."""
 
 import asyncio
-import os
 from collections.abc import Callable
 from typing import Any, Final
 
-from hsu_worker.master.output import OutputPipe
+from hsu_worker.master.output import OutputPipe, read_pipe
 
 #: Seconds that pipes are read after the last process of a worker has ended: a process that escaped
 #: may hold them.
@@ -32,14 +31,7 @@ class OutputPipes:
             OSError: There are no descriptors left.
         """
         reader = OutputPipe(take)
-        ours, theirs = os.pipe()
-        try:
-            transport, _ = await asyncio.get_running_loop().connect_read_pipe(
-                lambda: reader, os.fdopen(ours, "rb", 0)
-            )
-        except BaseException:
-            os.close(theirs)
-            raise
+        transport, theirs = await read_pipe(reader)
         self._open.append((transport, reader))
         return theirs
 

@@ -76,7 +76,12 @@ class Process:
         self._gone: asyncio.Future[None] = loop.create_future()
 
     def request(
-        self, env: Mapping[str, str], *, announce: bool, template: Mapping[str, object] | None
+        self,
+        env: Mapping[str, str],
+        *,
+        announce: bool,
+        template: Mapping[str, object] | None,
+        limits: Mapping[str, object] | None,
     ) -> dict[str, object]:
         """What asks a keeper to start it, or to let a template become it."""
         return {
@@ -88,6 +93,7 @@ class Process:
             "cwd": self._cwd,
             "announce": announce,
             "template": template,
+            "limits": limits,
         }
 
     def signal(self, number: int) -> None:

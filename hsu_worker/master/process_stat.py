@@ -13,6 +13,16 @@ def stat_fields(pid: int) -> list[str] | None:
         return None
 
 
+def own_memory(pid: int) -> int | None:
+    """Bytes in memory that it shares with no file, see proc_pid_statm(5); None where nobody can know."""
+    try:
+        with open(f"/proc/{pid}/statm", encoding="ascii") as file:
+            _, resident, shared, *_ = map(int, file.read().split())
+    except OSError:
+        return None
+    return (resident - shared) * os.sysconf("SC_PAGE_SIZE")
+
+
 def cpu_seconds(pid: int) -> float | None:
     """User and system time that a process has used, in seconds; None where nobody can know."""
     fields = stat_fields(pid)

@@ -31,6 +31,7 @@ from hsu_worker.errors import (
 from hsu_worker.gen import hsu_master as wire
 from hsu_worker.interface import Interface, check_interface
 from hsu_worker.master import messages
+from hsu_worker.master.changes import Changes
 from hsu_worker.master.discovery import LAUNCH, Place, find_master
 from hsu_worker.master.event import Event
 from hsu_worker.master.logs import LogBatch, LogLine
@@ -140,6 +141,18 @@ class RemoteMaster:
         with self._errors():
             answer = await self._control().swap(request)
         return answer.generation
+
+    async def reload(self) -> Changes:
+        """As `Master.reload`."""
+        with self._errors():
+            answer = await self._control().reload(wire.ReloadRequest())
+        return Changes(
+            added=tuple(answer.added),
+            removed=tuple(answer.removed),
+            replaced=tuple(answer.replaced),
+            adjusted=tuple(answer.adjusted),
+            routed=tuple(answer.routed),
+        )
 
     async def status(self) -> Mapping[str, UnitStatus]:
         """As `Master.status`."""

@@ -14,8 +14,14 @@ class Router:
     """
 
     def __init__(self, config: Config) -> None:
+        self._implements: dict[str, tuple[str, ...]]
+        self._units: dict[str, str]
+        self.follow(config)
+
+    def follow(self, config: Config) -> None:
+        """Route as another configuration says, from now on."""
         self._implements = {name: unit.implements for name, unit in config.units.items()}
-        self._units: dict[str, str] = {}
+        self._units = {}
         for name, interfaces in self._implements.items():
             for interface in interfaces:
                 self._units[interface] = config.routes.get(interface, name)

@@ -100,13 +100,6 @@ class Spawned(Worker):
         self._progress = asyncio.Event()
         self._follower: asyncio.Task[object] | None = None
 
-    @property
-    def argv(self) -> list[str]:
-        """The command."""
-        if self.unit.app:
-            return [str(self.unit.python), "-m", "hsu_worker.worker", self.unit.app]
-        return list(self.unit.command or ())
-
     def become(self, generation: int, unit_log: UnitLog) -> None:
         """From now on it belongs to a generation of its unit, and so does what it has said."""
         early, self.log, self.generation = self.log, unit_log, generation
@@ -173,7 +166,7 @@ class Spawned(Worker):
                 child_ends.append(await self._pipes.open(take))  # noqa: PERF401  one may fail
             environment = child_environment(self.unit, os.environ)
             self._process = await self._keeper.spawn(
-                self.argv,
+                self.unit.argv,
                 env={**environment, **self._variables()},
                 cwd=str(self.unit.cwd),
                 stdin=child_ends[0],
@@ -181,6 +174,7 @@ class Spawned(Worker):
                 stderr=child_ends[2],
                 announce=child_ends[3],
                 template=template_of(self.unit, environment),
+                limits=self.unit.limits,
             )
         except OSError as error:
             raise LaunchError(f"the process can't be made: {error}") from error
@@ -295,7 +289,7 @@ class Spawned(Worker):
         await self.run_lifespans(self.connection, self._progress.set)
 
     def _command(self) -> str:
-        return f"command {' '.join(self.argv)!r}"
+        return f"command {' '.join(self.unit.argv)!r}"
 
     async def ended(self) -> Ending:
         """Wait for the exit of the process."""

@@ -1,10 +1,13 @@
 """How the generations of one unit are launched, and who waits for another one to take the place."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
-from hsu_worker.errors import RpcError
-from hsu_worker.master import policy
+from hsu_worker.errors import ConfigError, RpcError
+from hsu_worker.master import policy, values
 from hsu_worker.master.tables import UnitConfig
 
 
@@ -36,8 +39,7 @@ class Specs:
         Raises:
             FailedPrecondition: It is refused, or has failed.
         """
-        spec = max(self._known) + 1
-        self._known[spec] = config
+        spec = self.add(config)
         asked: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         # Whoever asked may have gone.
         asked.add_done_callback(lambda done: done.exception())
@@ -57,7 +59,38 @@ class Specs:
             else:
                 self._asked.set_exception(error)
 
+    def add(self, config: UnitConfig) -> int:
+        """The number of a further one."""
+        spec = max(self._known) + 1
+        self._known[spec] = config
+        return spec
+
+    def adjust(self, keys: Mapping[str, Any]) -> None:
+        """Change keys of all of them."""
+        self._known = {spec: replace(config, **keys) for spec, config in self._known.items()}
+
     def forget(self, state: policy.State) -> None:
         """Keep those that are launched, or will be."""
         used = {state.spec, *(each.spec for each in state.generations)}
         self._known = {spec: self._known[spec] for spec in used}
+
+
+def replacement(
+    old: UnitConfig, app: str | None, command: Sequence[str] | None, folder: Path
+) -> UnitConfig:
+    """How a unit is launched as another implementation; with neither, as the same again.
+
+    Raises:
+        ConfigError: That can't be launched.
+    """
+    if app is not None and command is not None:
+        raise ConfigError("a swap takes an app or a command, not both")
+    if old.kind not in ("app", "command"):
+        raise ConfigError(
+            f"unit {old.name!r} can't be swapped: this master did not start its worker"
+        )
+    if app is not None:
+        return replace(old, app=values.import_string(app, folder), command=None)
+    if command is not None:
+        return replace(old, app=None, command=values.command(list(command), folder))
+    return old

@@ -2,6 +2,7 @@
 
 # ruff: noqa: RUF009  (`key` makes a field, as `dataclasses.field` does)
 
+import resource
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -59,18 +60,21 @@ class UnitConfig:
         value="duration",
         default="300s",
         kinds=_LAUNCHED,
+        live=True,
     )
     stall: float = key(
         values.duration(zero=False),
         "Give up a start that has shown no progress for this long.",
         value="duration",
         default="30s",
+        live=True,
     )
     start_timeout: float = key(
         values.duration(zero=False),
         "Give up a start that takes longer than this, progress or not.",
         value="duration",
         default="10m",
+        live=True,
     )
     pinned: bool = key(
         values.flag,
@@ -78,18 +82,21 @@ class UnitConfig:
         value="`true` or `false`",
         default=False,
         kinds=_LAUNCHED,
+        live=True,
     )
     preload: bool = key(
         values.flag,
         "Start it with the master, before somebody calls it.",
         value="`true` or `false`",
         default=False,
+        live=True,
     )
     concurrency: int | None = key(
         values.count,
         "How many calls may run at the same time; further ones wait.",
         value="number",
         otherwise="no bound",
+        live=True,
     )
     restart: Restart = key(
         values.one_of(*Restart, make=Restart),
@@ -98,6 +105,7 @@ class UnitConfig:
         " calls are refused until somebody starts it.",
         value=" or ".join(f'`"{each}"`' for each in Restart),
         default="on-demand",
+        live=True,
     )
     backoff: float = key(
         values.duration(),
@@ -105,36 +113,42 @@ class UnitConfig:
         " and the true delay is anything below it.",
         value="duration",
         default="500ms",
+        live=True,
     )
     backoff_most: float = key(
         values.duration(),
         "The longest delay of all.",
         value="duration",
         default="30s",
+        live=True,
     )
     healthy: float = key(
         values.duration(),
         "After serving for this long, earlier failures are forgotten.",
         value="duration",
         default="60s",
+        live=True,
     )
     breaker: int = key(
         values.count,
         "After this many failures within `breaker_window` calls are refused at once.",
         value="number",
         default=5,
+        live=True,
     )
     breaker_window: float = key(
         values.duration(zero=False),
         "See `breaker`.",
         value="duration",
         default="60s",
+        live=True,
     )
     breaker_retry: float = key(
         values.duration(),
         "After this long, one start is tried behind an open breaker.",
         value="duration",
         default="30s",
+        live=True,
     )
     ping: float = key(
         values.duration(never=True, zero=False),
@@ -160,6 +174,7 @@ class UnitConfig:
         "Before a stop, give the calls that are running this long to end.",
         value="duration",
         default="30s",
+        live=True,
     )
     grace: float = key(
         values.duration(),
@@ -173,6 +188,7 @@ class UnitConfig:
         "How many calls may wait for a start; further ones are refused.",
         value="number",
         default=1000,
+        live=True,
     )
     listen: Literal["unix", "tcp"] = key(
         values.one_of("unix", "tcp"),
@@ -243,6 +259,44 @@ class UnitConfig:
         value="number",
         otherwise="none",
         kinds=("app", "command"),
+        live=True,
+    )
+    open_files: int | None = key(
+        values.open_files,
+        "How many file descriptors each of its processes may have.",
+        value="number",
+        otherwise="the master's limit",
+        kinds=_LAUNCHED,
+    )
+    address_space: int | None = key(
+        values.size,
+        "How much memory each of its processes may map; what it can't get then fails there. Libraries map"
+        " far more than they use.",
+        value='`"8GiB"`',
+        otherwise="the master's limit",
+        kinds=_LAUNCHED,
+    )
+    nice: int | None = key(
+        values.niceness,
+        "How much it gives way to others on the processor: 1 a little, 19 wholly.",
+        value="number",
+        otherwise="as the master",
+        kinds=_LAUNCHED,
+    )
+    cpus: tuple[int, ...] | None = key(
+        values.processors,
+        "The processors that it may use, by number; only on Linux.",
+        value="`[0, 1]`",
+        otherwise="those of the master",
+        kinds=_LAUNCHED,
+    )
+    restart_above: int | None = key(
+        values.size,
+        "Start another one in its place when its process has more memory of its own than this; looked at with"
+        " each `ping`. Only on Linux.",
+        value='`"2GiB"`',
+        otherwise="never",
+        kinds=_LAUNCHED,
     )
     strict: bool = key(
         values.flag,
@@ -261,18 +315,21 @@ class UnitConfig:
         values.path,
         "A file for its output and log records, relative to the file's folder; JSON Lines.",
         value="path",
+        live=True,
     )
     log_size: int = key(
         values.size,
         "Before the log file grows larger, it is renamed to `NAME.1`, that to `NAME.2`, and so on.",
         value='`"10MB"` or `"10MiB"`',
         default="10MiB",
+        live=True,
     )
     log_keep: int = key(
         values.count,
         "How many renamed log files are kept.",
         value="number",
         default=3,
+        live=True,
     )
 
     @property
@@ -292,6 +349,28 @@ class UnitConfig:
             breaker_window=self.breaker_window,
             breaker_retry=self.breaker_retry,
         )
+
+    @property
+    def argv(self) -> list[str]:
+        """The command of one that is launched."""
+        if self.app:
+            return [str(self.python), "-m", "hsu_worker.worker", self.app]
+        return list(self.command or ())
+
+    @property
+    def limits(self) -> Mapping[str, object] | None:
+        """What its process does to itself before anything else, as a keeper is told; None: nothing."""
+        if not (self.open_files or self.address_space or self.nice or self.cpus):
+            return None
+        rlimits = (
+            (resource.RLIMIT_NOFILE, self.open_files),
+            (resource.RLIMIT_AS, self.address_space),
+        )
+        return {
+            "rlimits": [[number, most] for number, most in rlimits if most is not None],
+            "nice": self.nice or 0,
+            "cpus": self.cpus or (),
+        }
 
     @property
     def kind(self) -> str:

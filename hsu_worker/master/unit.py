@@ -1,7 +1,7 @@
 """The owner of one unit: the only writer of its state, and the doer of what the policy decides."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
@@ -229,9 +229,24 @@ class Unit:
         """Let calls wait for a stand-in that is about to leave, and comes back within seconds."""
         self._feed(policy.Returning(generation, within))
 
-    async def close(self) -> None:
-        """Stop the unit for good."""
-        self._feed(policy.Close())
+    def reconfigure(
+        self, config: UnitConfig, keys: Mapping[str, object], *, relaunch: bool
+    ) -> None:
+        """Let another table hold: with `relaunch` all of it, for a new worker; else some keys of it."""
+        if relaunch:
+            # It need not offer what the old table did.
+            self._handshake = None
+            spec = self._specs.add(config)
+            self._feed(policy.Reconfigured(config.rules, spec))
+            self._specs.forget(self._state)
+        else:
+            self._specs.adjust(keys)
+            self._feed(policy.Reconfigured(self.launch.rules, None))
+        self.config = self.launch
+
+    async def close(self, *, removed: bool = False) -> None:
+        """Stop the unit for good: the master leaves, or its table is no longer there."""
+        self._feed(policy.Close(removed))
         await self._empty.wait()
         if self._timer is not None:
             self._timer.cancel()

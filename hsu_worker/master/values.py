@@ -7,6 +7,7 @@ Each makes the value that the program works with of the one in the file. A wrong
 import json
 import os
 import re
+import resource
 import shutil
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
@@ -78,6 +79,33 @@ def count(value: object, folder: Path) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise wrong("a whole number of at least 1", value)
     return value
+
+
+def niceness(value: object, folder: Path) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 19:
+        raise wrong("a whole number from 1 to 19", value)
+    return value
+
+
+def open_files(value: object, folder: Path) -> int:
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    # Below that no worker comes up.
+    if isinstance(value, bool) or not isinstance(value, int) or value < 64:
+        raise wrong("a whole number of at least 64", value)
+    if most != resource.RLIM_INFINITY and value > most:
+        raise wrong(f"at most {most}, which is the hard limit of this process (ulimit -Hn)", value)
+    return value
+
+
+def processors(value: object, folder: Path) -> tuple[int, ...]:
+    """Numbers of processors that this process may use."""
+    if not hasattr(os, "sched_getaffinity"):
+        raise ConfigError("this system binds no process to processors; remove the line")
+    known = sorted(os.sched_getaffinity(0))
+    numbers = value if isinstance(value, list) else []
+    if not numbers or not all(type(each) is int and each in known for each in numbers):
+        raise wrong(f"a list of processors, of {', '.join(map(str, known))}", value)
+    return tuple(sorted(set(numbers)))
 
 
 def one_of(*words: str, make: Callable[[str], str] = str) -> Parse:

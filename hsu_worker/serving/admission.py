@@ -56,10 +56,9 @@ def admission(
         if refusal is not None:
             raise Refused(refusal)
         sent = {key: value for key, value in metadata if key != AUTHORIZATION}
-        given_id = sent.get(CALL_ID)
-        if given_id is not None:
-            # A call that is made within another; only such a one has come through units.
-            refuse_cycle(cast("str", sent.get(CALL_CHAIN, "")))
+        chain = sent.get(CALL_CHAIN)
+        if chain is not None:
+            refuse_cycle(cast("str", chain))
         # grpc's stubs leave out that it is None without a deadline.
         left = cast("float | None", context.time_remaining())
         now = time.monotonic()
@@ -69,7 +68,7 @@ def admission(
             metadata=sent,
             peer=context.peer(),
             deadline=None if left is None else now + left,
-            id=_call_id(given_id),
+            id=_call_id(sent.get(CALL_ID)),
         )
         call.begin(now, cast("asyncio.Task[Any]", asyncio.current_task()))
         CURRENT_CALL.set(call)

@@ -165,7 +165,7 @@ class RingHandler(logging.Handler):
                 record.name,
                 record.getMessage(),
                 at=record.created,
-                fields={name: _text(value) for name, value in extra_of(record).items()},
+                fields=fields_of(record),
                 exception=exception_of(record),
             )
         except Exception:
@@ -175,6 +175,11 @@ class RingHandler(logging.Handler):
 def extra_of(record: logging.LogRecord) -> dict[str, Any]:
     """What was given by `extra=`."""
     return {key: value for key, value in vars(record).items() if key not in _STANDARD}
+
+
+def fields_of(record: logging.LogRecord) -> dict[str, str]:
+    """As `extra_of`, as text."""
+    return {name: _text(value) for name, value in extra_of(record).items()}
 
 
 def exception_of(record: logging.LogRecord) -> str:

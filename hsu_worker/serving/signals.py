@@ -3,7 +3,7 @@
 import asyncio
 import os
 import signal
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Collection, Generator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Final
@@ -14,16 +14,20 @@ _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
 @contextmanager
-def signals_lead_to(leave: Callable[[str], object]) -> Generator[None, None, None]:
-    """Take both signals while the block runs; afterwards they do what they did before.
+def signals_lead_to(
+    leave: Callable[[str], object], numbers: Collection[signal.Signals] = _SIGNALS
+) -> Generator[None, None, None]:
+    """Take the signals while the block runs; afterwards they do what they did before.
 
     Args:
         leave: Called on the loop with the name of the first signal.
+
+        numbers: Which.
     """
     # asyncio's own way runs a handler only when the loop is free, and what blocks the loop is what
     # a second signal is for. A plain handler alone would not wake the loop. So: both.
     loop = asyncio.get_running_loop()
-    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    before = {number: signal.getsignal(number) for number in numbers}
     seen: list[int] = []
     restore_terminal = terminal_restorer()
 
@@ -33,12 +37,12 @@ def signals_lead_to(leave: Callable[[str], object]) -> Generator[None, None, Non
             restore_terminal()
             os._exit(128 + number)
 
-    for number in _SIGNALS:
+    for number in numbers:
         loop.add_signal_handler(number, leave, signal.Signals(number).name)
         signal.signal(number, count)
     try:
         yield
     finally:
-        for number in _SIGNALS:
+        for number in numbers:
             loop.remove_signal_handler(number)
             signal.signal(number, before[number])

@@ -1,6 +1,6 @@
 """One worker that answers: an app behind a server, with Core, health and reflection beside it."""
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from contextvars import copy_context
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from hsu_worker.app import App
 from hsu_worker.authoring.calling import OTHERS, Others
 from hsu_worker.gen.hsu_core import Core
+from hsu_worker.interface import AnyInterface
 from hsu_worker.serving.dispatch import Dispatcher
 from hsu_worker.serving.health import Health
 from hsu_worker.serving.logring import LogRing
@@ -49,6 +50,8 @@ async def answering(
     ring: LogRing,
     others: Others | None = None,
     started: Callable[[], None] = nothing,
+    beside: Mapping[AnyInterface, object] | None = None,
+    known_as: Collection[str] = (),
 ) -> AsyncGenerator[Answering, None]:
     """Answer at some addresses while the block runs. The worker is STOPPED at first.
 
@@ -66,6 +69,10 @@ async def answering(
         others: Whom its services can call. None: nobody.
 
         started: Called whenever code of the lifespans has run.
+
+        beside: Services of the framework beside Core, by interface.
+
+        known_as: Names of the worker for health, beside those of its interfaces.
 
     Raises:
         AddressError: One is in use, or can't be listened on.
@@ -88,7 +95,9 @@ async def answering(
         departure,
         open_to_all=not token and not all(address.is_unix for address in addresses),
     )
-    dispatcher.add_own(Core, core)
+    own: dict[AnyInterface, object] = {Core: core, **(beside or {})}
+    for interface, service in own.items():
+        dispatcher.add_own(interface, service)
     for interface, service in app.services.items():
         dispatcher.add(
             interface,
@@ -97,11 +106,12 @@ async def answering(
             validate=app.validate,
             interceptors=app.interceptors,
         )
-    user_names = {"", *(interface.name for interface in app.services)}
-    names = sorted({Core.name, *user_names} - {""})
+    user_names = {interface.name for interface in app.services}
+    names = sorted({*(interface.name for interface in own), *user_names})
+    healthy = {"", *user_names, *known_as}
     health = Health(
-        lambda name: lifecycle.is_running if name in user_names else None,
-        lambda: sorted(user_names - {""}),
+        lambda name: lifecycle.is_running if name in healthy else None,
+        lambda: sorted(healthy - {""}),
         lifecycle.changed,
     )
     reflection = Reflection(lambda: names, dispatcher.authenticate)

@@ -24,31 +24,11 @@ class Recording:
 
         level: As `logging` names it; the root logger's, until the user's own code sets another.
 
-        launched: A master reads the ring. Then stderr gets only what must not be lost when the
-            process ends at once, the tracebacks of failures and what blocks the loop, which sends
-            nothing then; otherwise it gets every record.
-
-        log_format: How they are written to stderr.
+        beside: Gets every record, too.
     """
 
-    def __init__(
-        self,
-        ring: LogRing,
-        *,
-        level: str = "INFO",
-        launched: bool,
-        log_format: LogFormat = "text",
-    ) -> None:
-        stderr = logging.StreamHandler(sys.stderr)
-        stderr.setFormatter(formatter(log_format, sys.stderr))
-        if launched:
-            stderr.addFilter(
-                lambda record: (
-                    (record.levelno >= logging.ERROR and bool(record.exc_info))
-                    or record.name == blocked_loop.__name__
-                )
-            )
-        self._handlers = (RingHandler(ring), stderr)
+    def __init__(self, ring: LogRing, beside: logging.Handler, *, level: str = "INFO") -> None:
+        self._handlers = (RingHandler(ring), beside)
         logging.getLogger().setLevel(level)
         self.install()
 
@@ -62,6 +42,29 @@ class Recording:
         for name in root.manager.loggerDict:
             if name.partition(".")[0] == _PACKAGE:
                 logging.getLogger(name).disabled = False
+
+
+def to_stderr(
+    log_format: LogFormat = "text", *, failures_only: bool = False
+) -> "logging.StreamHandler[TextIO]":
+    """Writes records to stderr.
+
+    Args:
+        log_format: How they are written.
+
+        failures_only: Only what must not be lost when the process ends at once, where a master reads
+            the ring: the tracebacks of failures and what blocks the loop, which sends nothing then.
+    """
+    stderr = logging.StreamHandler(sys.stderr)
+    stderr.setFormatter(formatter(log_format, sys.stderr))
+    if failures_only:
+        stderr.addFilter(
+            lambda record: (
+                (record.levelno >= logging.ERROR and bool(record.exc_info))
+                or record.name == blocked_loop.__name__
+            )
+        )
+    return stderr
 
 
 @contextmanager

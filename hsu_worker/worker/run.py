@@ -21,7 +21,7 @@ from hsu_worker.worker.exit_codes import BEYOND_REPAIR, NOT_STARTED, OK
 from hsu_worker.worker.lifeline import Lifeline
 from hsu_worker.worker.options import LogFormat, Serving
 from hsu_worker.worker.own_address import settled
-from hsu_worker.worker.recording import Recording, tee_output
+from hsu_worker.worker.recording import Recording, tee_output, to_stderr
 from hsu_worker.worker.reload_pipe import ReloadPipe
 from hsu_worker.worker.serve import CLAIM_TIMEOUT, live_launched, live_serving
 
@@ -44,7 +44,7 @@ def run_launched(
         HsuError: Nothing has been served, and the message says why.
     """
     # Before the user's code, which may take its time: the master may be gone by then.
-    lifeline = Lifeline() if variables.lifeline == "stdin" else None
+    lifeline = Lifeline.on_stdin() if variables.lifeline == "stdin" else None
     faulthandler.enable()
     if isinstance(sys.stdout, io.TextIOWrapper):
         # Lines that a process of a pipe keeps to itself are lost when it ends at once.
@@ -58,7 +58,7 @@ def run_launched(
             ) from None
     variables.remember_master()
     ring = LogRing()
-    recording = Recording(ring, level=log_level, launched=True)
+    recording = Recording(ring, to_stderr(failures_only=True), level=log_level)
     loaded = load_or_show(app, factory=factory, launched=True)
     if loaded is None:
         return NOT_STARTED
@@ -83,9 +83,7 @@ def run_serving(options: Serving, reloader: ReloadPipe | None = None) -> int:
     """
     faulthandler.enable()
     ring = LogRing()
-    recording = Recording(
-        ring, level=options.log_level, launched=False, log_format=options.log_format
-    )
+    recording = Recording(ring, to_stderr(options.log_format), level=options.log_level)
     if options.calls_go_to is not None:
         remember_master(options.calls_go_to.address, options.calls_go_to.token)
     find_modules_in(options.app_dir)

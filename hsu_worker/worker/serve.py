@@ -109,7 +109,7 @@ async def live_serving(
         with signals_lead_to(partial(departure.ask, DEFAULT_GRACE)):
             if reloader is not None:
                 reloader.leads_to(departure)
-            failure = await _unless_asked(departure, asyncio.create_task(_started(worker, notify)))
+            failure = await started_alone(worker, notify)
             if failure:
                 return failure
             registration = _registration(options, worker, instance)
@@ -154,8 +154,13 @@ async def _leave_unclaimed(worker: Answering, timeout: float) -> None:
         worker.departure.ask(0.0, f"no master made a handshake within {timeout:g} s")
 
 
+async def started_alone(worker: Answering, notify: Notify) -> str:
+    """Enter the lifespans, unless somebody asks the worker to leave; returns why it failed."""
+    start = asyncio.create_task(_started(worker, notify))
+    return await _unless_asked(worker.departure, start)
+
+
 async def _started(worker: Answering, notify: Notify) -> str:
-    """Enter the lifespans; returns why it failed."""
     reason = ""
     async for step in worker.lifecycle.start():
         if step.state == STATE_STARTING:

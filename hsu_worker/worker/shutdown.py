@@ -6,7 +6,7 @@ import contextlib
 import logging
 import os
 import sys
-from typing import Final, NoReturn
+from typing import Final, NoReturn, Protocol
 
 from hsu_worker.serving.calls import Calls
 from hsu_worker.worker.answering import Answering
@@ -20,8 +20,24 @@ UNWIND_TIMEOUT: Final = 1.0
 FLUSH_TIMEOUT: Final = 1.0
 
 
-async def shut_down(worker: Answering, *, leave_timeout: float = LEAVE_TIMEOUT) -> None:
-    """Leave in this order. Core and health answer to the end."""
+class Feed(Protocol):
+    """What streams of ours read for as long as it is open."""
+
+    def close(self) -> None:
+        """Nothing more comes."""
+        ...
+
+
+async def shut_down(worker: Answering, *feeds: Feed, leave_timeout: float = LEAVE_TIMEOUT) -> None:
+    """Leave in this order. Core and health answer to the end.
+
+    Args:
+        worker: What leaves.
+
+        feeds: Those beside the log.
+
+        leave_timeout: Seconds that leaving the lifespans may take.
+    """
     # New calls are refused, with the dispatch "no"; health says NOT_SERVING and ends each Watch.
     worker.health.close()
     worker.lifecycle.drain()
@@ -40,7 +56,8 @@ async def shut_down(worker: Answering, *, leave_timeout: float = LEAVE_TIMEOUT) 
 
     # Whoever follows the log reads its last record.
     log.info("left")
-    worker.ring.close()
+    for feed in (worker.ring, *feeds):
+        feed.close()
     own = worker.dispatcher.own_calls
     await _ended(own, FLUSH_TIMEOUT)
     own.cut_off("the worker has left")

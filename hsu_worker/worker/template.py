@@ -18,6 +18,7 @@ import gc
 import importlib
 import json
 import os
+import resource
 import socket
 import sys
 import threading
@@ -47,6 +48,7 @@ class Fork:
     env: dict[str, str]
     cwd: str
     announce: bool
+    limits: Mapping[str, Any] | None
     descriptors: list[int]
 
 
@@ -144,6 +146,7 @@ def _fork(keeper: socket.socket, request: Any, descriptors: list[int]) -> Fork |
         env=request["env"],
         cwd=request["cwd"],
         announce=request["announce"],
+        limits=request["limits"],
         descriptors=descriptors,
     )
 
@@ -157,6 +160,8 @@ def _become(fork: Fork, before: Mapping[str, str]) -> None:
         before: The environment before the app was imported.
     """
     os.setsid()
+    if fork.limits is not None:
+        _limit(fork.limits)
     show_variable(MARK, fork.env[MARK])
     show_as(fork.argv)
     for number, descriptor in enumerate(fork.descriptors[:3]):
@@ -178,6 +183,14 @@ def _become(fork: Fork, before: Mapping[str, str]) -> None:
     sys.argv = ["hsu_worker.worker", fork.target]
     importlib.invalidate_caches()
     _reseed()
+
+
+def _limit(limits: Mapping[str, Any]) -> None:
+    for number, most in limits["rlimits"]:
+        resource.setrlimit(number, (most, most))
+    os.nice(limits["nice"])
+    if limits["cpus"]:
+        os.sched_setaffinity(0, limits["cpus"])
 
 
 def _reseed() -> None:

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 
 from hsu_worker.cli import main
+from hsu_worker.cli._stdin import READER
 from tests.worker.process import environment
 
 
@@ -71,6 +73,10 @@ def _stdin(data: bytes) -> Iterator[None]:
     try:
         yield
     finally:
+        # A command that failed in the middle has left its reader behind, one read before the end.
+        for thread in threading.enumerate():
+            if thread.name == READER:
+                thread.join()
         os.dup2(kept, 0)
         os.close(kept)
 

@@ -129,6 +129,33 @@ async def test_a_unit_is_swapped(shell: Shell) -> None:
     assert usage.endswith("Error: --app and a command exclude each other")
 
 
+async def test_a_master_reads_its_file_again(shell: Shell) -> None:
+    file = shell.folder / "hsu.toml"
+    first = file.read_text()
+    async with running(shell):
+        assert "nothing has changed\n" == await shell.out("reload")
+        added = first.replace("[units.u]", "[units.v]")
+        interface = "hsu.test.v1.Kinds"
+        routes = f'\n[routes]\n"{interface}" = "v"\n'
+        shorter = first.replace("[units.u]", '[units.u]\nidle = "7s"')
+        file.write_text(f"{shorter}\n{added}{routes}")
+        told = await shell.out("reload")
+        assert f"added v; adjusted u; routed {interface}\n" == told
+        assert ["u", "v"] == [unit["unit"] for unit in await shell.json("list")]
+        file.write_text(first.replace("[units.u]", '[units.u]\nidle = "soon"\npined = true'))
+        refused = await shell.error("reload")
+        file.write_text(first)
+        assert {
+            "added": [],
+            "removed": ["v"],
+            "replaced": [],
+            "adjusted": ["u"],
+            "routed": [interface],
+        } == await shell.json("reload")
+    assert 2 == len(refused.splitlines())
+    assert f"{file}: units.u.pined: unknown key; did you mean 'pinned'?" in refused.splitlines()
+
+
 async def test_a_program_to_swap_in_is_found_from_here(shell: Shell) -> None:
     async with running(shell):
         await shell.run("start", "u")
@@ -201,6 +228,7 @@ async def test_a_followed_log_ends_when_its_master_is_killed(shell: Shell) -> No
         ("stop", "u"),
         ("restart", "u"),
         ("swap", "u"),
+        ("reload",),
         ("logs", "u"),
         ("why", "u"),
     ],

@@ -124,6 +124,27 @@ async def test_asked_to_leave_it_lets_calls_finish_and_takes_no_new_ones(shell: 
     assert 0 == code
 
 
+async def test_sighup_has_it_read_its_file_again(shell: Shell) -> None:
+    file = shell.folder / "hsu.toml"
+    text = file.read_text()
+    async with running(shell) as master:
+
+        async def told(keys: str, last: str) -> str:
+            """What it says of a signal behind a change of the file, up to a text."""
+            file.write_text(text.replace("[units.u]", f"[units.u]\n{keys}"))
+            master.process.send_signal(signal.SIGHUP)
+            assert master.process.stderr is not None
+            async with asyncio.timeout(20):
+                said = await master.process.stderr.readuntil(last.encode())
+            return said.decode()
+
+        mistake = f"{file}: units.u.pined: unknown key; did you mean 'pinned'?\n"
+        wrong = await told("pined = true", mistake)
+        right = await told('idle = "7s"', "\n")
+    assert wrong.endswith(f" SIGHUP: nothing has changed:\n{mistake}")
+    assert right.endswith(" SIGHUP: adjusted u\n")
+
+
 async def test_a_second_signal_ends_everything_at_once(shell: Shell) -> None:
     async with running(shell) as master, RemoteMaster(master.addresses[0]) as there:
         answers = there.client(Kinds).server_stream(Ask())

@@ -12,9 +12,11 @@ PROJECT = Path(__file__).parent.parent.parent
 def test_the_modules_in_the_tree_are_what_is_made_of_the_protos() -> None:
     # protoc's own files differ from version to version; `make check-gen` compares those.
     out = PROJECT / "hsu_worker" / "gen"
-    made = generate(sorted((PROJECT / "proto").glob("*.proto")), out=out).files
+    made = generate(sorted((PROJECT / "proto").rglob("*.proto")), out=out).files
     modules = {path: text for path, text in made.items() if not path.stem.endswith("_pb2")}
     assert {path.name for path in modules} == {
+        "grpc_controller.py",
+        "grpc_stdio.py",
         "hsu_a.py",
         "hsu_b.py",
         "hsu_core.py",

@@ -1,5 +1,6 @@
 import math
 import os
+import resource
 import sys
 from dataclasses import fields
 from pathlib import Path
@@ -14,6 +15,7 @@ from hsu_worker.master.keys import keys_of
 from hsu_worker.master.policy import Restart
 from hsu_worker.master.secret_file import read_token
 
+CPU = min(os.sched_getaffinity(0))
 APP = 'app = "m:App"'
 COMMAND = 'command = ["worker"]'
 ADDRESS = 'address = "tcp:127.0.0.1:5000"'
@@ -94,6 +96,11 @@ GOOD: list[tuple[str, str, Any]] = [
     ("strict", f"{APP}\nstrict = true", True),
     ("token_file", f'{ADDRESS}\ntoken_file = "secrets"', Path("{}/secrets")),
     ("log_file", f'{REGISTER}\nlog_file = "new/x.log"', Path("{}/new/x.log")),
+    ("open_files", f"{APP}\nopen_files = 64", 64),
+    ("address_space", f'{APP}\naddress_space = "8GiB"', 8 << 30),
+    ("nice", f"{APP}\nnice = 19", 19),
+    ("cpus", f"{APP}\ncpus = [{CPU}, {CPU}]", (CPU,)),
+    ("restart_above", f'{APP}\nrestart_above = "1MiB"', 1 << 20),
     ("log_size", f'{APP}\nlog_size = "500B"', 500),
     ("log_size", f'{APP}\nlog_size = "10KB"', 10_000),
     ("log_size", f'{APP}\nlog_size = "10KiB"', 10 << 10),
@@ -106,6 +113,11 @@ GOOD: list[tuple[str, str, Any]] = [
 
 LIST = 'a list of interface names such as ["hsu.a.v1.InterfaceA"]'
 WORDS = 'a list of strings such as ["./bin/worker", "--fast"]'
+FILES = (
+    f"at most {resource.getrlimit(resource.RLIMIT_NOFILE)[1]}, which is the hard limit of this process "
+    "(ulimit -Hn)"
+)
+CPUS = f"a list of processors, of {', '.join(map(str, sorted(os.sched_getaffinity(0))))}"
 SIZE = 'a size such as "10MB" or "10MiB"'
 NAMES = 'a list of variable names such as ["API_KEY"]'
 
@@ -204,6 +216,16 @@ BAD: list[tuple[str, str, str]] = [
     ("strict", f'{APP}\nstrict = "yes"', 'expected true or false, got "yes"'),
     ("token_file", f'{ADDRESS}\ntoken_file = "nowhere"', "{}/nowhere: No such file or directory"),
     ("log_file", f'{APP}\nlog_file = ""', 'expected a path, got ""'),
+    ("open_files", f"{APP}\nopen_files = 10", "expected a whole number of at least 64, got 10"),
+    ("open_files", f"{APP}\nopen_files = {10**12}", f"expected {FILES}, got {10**12}"),
+    ("address_space", f"{APP}\naddress_space = 8", f"expected {SIZE}, got 8"),
+    ("nice", f"{APP}\nnice = 0", "expected a whole number from 1 to 19, got 0"),
+    ("nice", f"{APP}\nnice = true", "expected a whole number from 1 to 19, got true"),
+    ("cpus", f"{APP}\ncpus = []", f"expected {CPUS}, got []"),
+    ("cpus", f"{APP}\ncpus = [4096]", f"expected {CPUS}, got [4096]"),
+    ("cpus", f"{APP}\ncpus = [true]", f"expected {CPUS}, got [true]"),
+    ("cpus", f"{APP}\ncpus = [[0]]", f"expected {CPUS}, got [[0]]"),
+    ("restart_above", f"{APP}\nrestart_above = 8", f"expected {SIZE}, got 8"),
     ("log_size", f"{APP}\nlog_size = 10", f"expected {SIZE}, got 10"),
     ("log_size", f'{APP}\nlog_size = "10"', f'expected {SIZE}, got "10"'),
     ("log_size", f'{APP}\nlog_size = "10 MB"', f'expected {SIZE}, got "10 MB"'),

@@ -21,6 +21,7 @@ from hsu_worker.errors import (
 )
 from hsu_worker.gen import hsu_master as wire
 from hsu_worker.interface import Requests
+from hsu_worker.master.changes import Changes
 from hsu_worker.master.control import Controlled, ControlService
 from hsu_worker.master.event import Event
 from hsu_worker.master.logs import LogBatch, LogLine
@@ -80,6 +81,12 @@ class Fake:
         if app == "worse:App":
             raise FailedPrecondition("the old one serves on")
         return 4
+
+    async def reload(self) -> Changes:
+        self.asked.append(("reload",))
+        if len(self.asked) > 1:
+            raise ConfigError("hsu.toml: units.a: one\nhsu.toml: units.b: two")
+        return Changes(added=("a",), removed=("b", "c"), replaced=("u",), routed=("a.A",))
 
     def status(self) -> Mapping[str, UnitStatus]:
         return {
@@ -322,6 +329,15 @@ async def test_arguments_arrive_as_they_were_given(tmp_path: Path) -> None:
         ("u", None, ("./bin", "-x")),
         ("u", 3, 4, False),
     ] == master.asked
+
+
+async def test_what_a_reload_has_changed_is_told(tmp_path: Path) -> None:
+    async with remote(tmp_path, Fake()) as there:
+        found = await there.reload()
+        with pytest.raises(ConfigError) as caught:
+            await there.reload()
+    assert Changes(added=("a",), removed=("b", "c"), replaced=("u",), routed=("a.A",)) == found
+    assert "hsu.toml: units.a: one\nhsu.toml: units.b: two" == str(caught.value)
 
 
 async def test_who_reads_a_log_slowly_holds_its_stream_back(tmp_path: Path) -> None:

@@ -82,7 +82,7 @@ async def test_t10_all_who_wait_learn_at_once_that_the_process_has_ended(tmp_pat
     (message,) = {str(error) for error in errors}
     assert message.endswith("exit code 1; its last output:\n    no licence")
     # 0.1 s were measured; the probe loop of one that doesn't look would take the 20 s of `stall`.
-    assert took < 1.0
+    assert took < 10
     assert 1 == len(starts(tmp_path))
 
 

@@ -14,6 +14,7 @@ from tests.master.kept import keeper_pid
 from tests.master.running import Running, app, processes_in, running, text
 from tests.master.test_faults_starts import units
 from tests.master.test_keeper_limits import left_behind
+from tests.sequences import assert_same
 
 #: Hears no SIGTERM, and doesn't get further than this when it is told to leave.
 STAYS = """@lifespan
@@ -102,14 +103,14 @@ async def test_t38_a_log_is_followed_across_generations_and_followers(tmp_path: 
             await it.master.restart("u")
         lines += await told(it, lines[-1].sequence, "3.end.0")
 
-    assert list(range(1, len(lines) + 1)) == [line.sequence for line in lines]
+    assert_same(range(1, len(lines) + 1), [line.sequence for line in lines])
     said = [(line.generation, line.text) for line in lines if line.source == "stdout"]
     expected = [
         (generation, f"{generation}.{number}")
         for generation in (1, 2, 3)
         for number in (*range(200), "end.0")
     ]
-    assert expected == said
+    assert_same(expected, said)
 
 
 async def test_t45_starts_and_stops_of_several_units_leave_nothing_behind(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from hsu_worker.master.logs import LINE_COST, RING_SIZE
 from hsu_worker.master.output import LINE_BYTES
 from tests.gen.hsu_test_kinds import Ask
 from tests.master.running import Running, app, running, text
+from tests.sequences import assert_same
 from tests.until import until
 
 TALK = """
@@ -48,7 +49,7 @@ async def test_ten_mib_in_lines_are_whole_in_order_and_counted(tmp_path: Path) -
     kept = RING_SIZE // (1023 + LINE_COST)
     assert kept - 1 <= len(lines) <= kept
     expected = [f"{n:09} {'x' * 1013}" for n in range(LINES - len(lines), LINES)]
-    assert expected == [line.text for line in lines]
+    assert_same(expected, [line.text for line in lines])
     assert {"stdout"} == {line.source for line in lines}
     assert numbers_follow([*lines, last])
     # The numbers of those that had to go are missing: none twice, none forgotten.
@@ -65,8 +66,8 @@ async def test_two_streams_at_once_are_whole_and_in_order_each(tmp_path: Path) -
         out, err = it.lines("stdout"), it.lines("stderr")
         assert numbers_follow(it.master.log("u"))
 
-    assert [*map(str, range(2000)), "that was all"] == out
-    assert [*map(str, range(2000))] == err
+    assert_same([*map(str, range(2000)), "that was all"], out)
+    assert_same([*map(str, range(2000))], err)
 
 
 async def test_a_line_of_one_mib_comes_in_pieces_of_which_none_is_lost(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import pytest
 from hsu_worker.errors import RpcError
 from tests.gen.hsu_test_kinds import Ask
 from tests.master.running import Running, app, running, text
+from tests.sequences import assert_same
 
 TALK = """
 async def unary(self, request):
@@ -49,6 +50,6 @@ async def test_the_last_lines_before_a_crash_are_kept(tmp_path: Path, end: str, 
         lines = [line.text for line in it.master.log("u") if line.text.startswith("line ")]
         answer = await run(it, "")
 
-    assert [f"line {n}" for n in range(1000)] == lines
+    assert_same([f"line {n}" for n in range(1000)], lines)
     assert (how, 1) == (exited.detail, exited.generation)
     assert "done" == answer

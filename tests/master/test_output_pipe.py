@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hsu_worker.master import output
 from hsu_worker.master.logs import BATCH_LINES, LINE_COST, RING_SIZE, UnitLog
 from hsu_worker.master.output import LINE_BYTES, OutputPipe
+from tests.sequences import assert_same
 
 #: A child that numbers its lines, and writes so many of such a length.
 CHILD = """
@@ -160,8 +161,8 @@ async def test_a_worker_that_writes_200_mib_waits_for_no_follower() -> None:
     log.close()
     rest = [batch async for batch in follower]
     kept = RING_SIZE // (width - 1 + LINE_COST)
-    assert [count - kept] + [0] * (len(rest) - 1) == [batch.dropped for batch in rest]
+    assert_same([count - kept, *[0] * (len(rest) - 1)], [batch.dropped for batch in rest])
     lines = [line for batch in rest for line in batch.lines]
-    assert [*range(count - kept + 1, count + 1)] == [int(line.text) for line in lines]
-    assert [*range(count - kept + 2, count + 2)] == [line.sequence for line in lines]
+    assert_same(range(count - kept + 1, count + 1), [int(line.text) for line in lines])
+    assert_same(range(count - kept + 2, count + 2), [line.sequence for line in lines])
     assert max(len(batch.lines) for batch in rest) <= BATCH_LINES

@@ -47,6 +47,7 @@ class Template:
             "env": environment(**{MARK: f"abc/{number}"}, **(env or {})),
             "cwd": str(cwd or self.folder),
             "announce": False,
+            "limits": None,
         }
         socket.send_fds(self._near, [json.dumps(request).encode()], [null, writing, writing])
         os.close(null)

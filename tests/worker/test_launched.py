@@ -467,8 +467,8 @@ async def test_open_watches_and_log_streams_do_not_hold_a_shutdown_up(tmp_path: 
         errors = await worker.errors()
         await logs.aclose()
 
-    # Measured: 20 ms.
-    assert took < 1
+    # 20 ms were measured; one that waits for them takes its grace of 30 s.
+    assert took < 5
     assert code == 0
     assert errors == ""
 

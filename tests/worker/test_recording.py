@@ -7,7 +7,7 @@ from collections.abc import Generator
 import pytest
 
 from hsu_worker.serving.logring import LogRing
-from hsu_worker.worker.recording import Recording, tee_output
+from hsu_worker.worker.recording import Recording, tee_output, to_stderr
 
 
 @pytest.fixture(autouse=True)
@@ -70,7 +70,7 @@ def test_the_streams_stay_what_programs_expect() -> None:
 
 def test_launched_only_tracebacks_go_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
     ring = LogRing()
-    Recording(ring, launched=True)
+    Recording(ring, to_stderr(failures_only=True))
     log = logging.getLogger("mine")
     log.info("quiet")
     log.error("no traceback")
@@ -87,7 +87,7 @@ def test_launched_only_tracebacks_go_to_stderr(capsys: pytest.CaptureFixture[str
 
 
 def test_not_launched_every_record_goes_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
-    Recording(LogRing(), launched=False)
+    Recording(LogRing(), to_stderr())
     logging.getLogger("mine").info("seen")
 
     assert "INFO mine: seen" in capsys.readouterr().err
@@ -95,7 +95,7 @@ def test_not_launched_every_record_goes_to_stderr(capsys: pytest.CaptureFixture[
 
 def test_the_level_bounds_what_is_kept() -> None:
     ring = LogRing()
-    Recording(ring, level="ERROR", launched=False)
+    Recording(ring, to_stderr(), level="ERROR")
     logging.getLogger("mine").warning("not kept")
 
     assert lines(ring) == []
@@ -103,7 +103,7 @@ def test_the_level_bounds_what_is_kept() -> None:
 
 def test_a_configuration_of_the_users_own_does_not_lose_the_ring() -> None:
     ring = LogRing()
-    recording = Recording(ring, launched=True)
+    recording = Recording(ring, to_stderr(failures_only=True))
     logging.basicConfig(level="DEBUG", force=True)
     recording.install()
     logging.getLogger("mine").debug("kept")
@@ -113,7 +113,7 @@ def test_a_configuration_of_the_users_own_does_not_lose_the_ring() -> None:
 
 def test_a_configuration_that_silences_what_is_there_does_not_silence_us() -> None:
     ring = LogRing()
-    recording = Recording(ring, launched=True)
+    recording = Recording(ring, to_stderr(failures_only=True))
     own = logging.getLogger("hsu_worker.serving.failures")
     logging.config.dictConfig({"version": 1, "root": {"level": "INFO", "handlers": []}})
     assert own.disabled

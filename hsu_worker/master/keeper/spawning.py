@@ -2,7 +2,9 @@
 
 import errno
 import os
+import resource
 import subprocess
+from functools import partial
 from typing import Any
 
 from . import MARK
@@ -40,6 +42,15 @@ def environment_of(request: Any, mark: str) -> dict[str, str]:
     return {str(name): str(value) for name, value in request["env"].items()} | {MARK: mark}
 
 
+def limit(limits: Any) -> None:
+    """Bound this process, and with it all that it starts."""
+    for number, most in limits["rlimits"]:
+        resource.setrlimit(number, (most, most))
+    os.nice(limits["nice"])
+    if limits["cpus"]:
+        os.sched_setaffinity(0, limits["cpus"])
+
+
 def spawn(request: Any, descriptors: list[int], mark: str) -> int:
     """
     Start a command; returns its pid.
@@ -50,6 +61,7 @@ def spawn(request: Any, descriptors: list[int], mark: str) -> int:
     cwd = str(request["cwd"])
     try:
         environment = environment_of(request, mark)
+        limits = request.get("limits")
         if descriptors[3:]:
             environment["HSU_ANNOUNCE_FD"] = str(descriptors[3])
         process = subprocess.Popen(
@@ -61,6 +73,8 @@ def spawn(request: Any, descriptors: list[int], mark: str) -> int:
             stderr=descriptors[2],
             pass_fds=descriptors[3:],
             start_new_session=True,
+            # It costs the quick way to fork, so only where there is something to do.
+            preexec_fn=partial(limit, limits) if limits else None,
         )
     except OSError as error:
         about = "cwd" if error.filename == cwd else "command"

@@ -80,6 +80,7 @@ class Template:
             request = {
                 key: wish.request[key] for key in ("id", "target", "cwd", "argv", "announce")
             }
+            request["limits"] = wish.request.get("limits")
             request["env"] = environment_of(wish.request, f"{path}/{wish.number}")
             try:
                 socket.send_fds(self.socket, [json.dumps(request).encode()], wish.descriptors)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from hsu_worker.errors import RpcError
+from hsu_worker.master.policy.trouble import Rules
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +94,14 @@ class Alive:
 
 
 @dataclass(frozen=True, slots=True)
+class Outgrown:
+    """The worker takes more memory than it should: another one shall take its place."""
+
+    generation: int
+    how: str
+
+
+@dataclass(frozen=True, slots=True)
 class Leaving:
     """The worker is on its way out by itself: it finishes its calls and takes no new ones."""
 
@@ -154,8 +163,20 @@ class Returning:
 
 
 @dataclass(frozen=True, slots=True)
+class Reconfigured:
+    """The unit's table has changed."""
+
+    rules: Rules
+    spec: int | None
+    """The number of the launch specification from now on; None: it launches as before."""
+
+
+@dataclass(frozen=True, slots=True)
 class Close:
-    """The master leaves."""
+    """The unit ends, for good."""
+
+    removed: bool = False
+    """It is no longer in the file; otherwise the master leaves."""
 
 
 Event: TypeAlias = (
@@ -168,6 +189,7 @@ Event: TypeAlias = (
     | Unresponsive
     | Suspect
     | Alive
+    | Outgrown
     | Leaving
     | Gone
     | Tick
@@ -176,5 +198,6 @@ Event: TypeAlias = (
     | SwapAsked
     | StandInAsked
     | Returning
+    | Reconfigured
     | Close
 )

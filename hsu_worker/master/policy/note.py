@@ -6,7 +6,7 @@ from math import inf
 from typing import TypeAlias
 
 from hsu_worker.errors import FailedPrecondition, RpcError
-from hsu_worker.master.policy import places, refusals, stand_ins, swaps
+from hsu_worker.master.policy import places, refusals, reloads, stand_ins, swaps
 from hsu_worker.master.policy.effects import Effect, Grant, Probe, Refuse, SwapEnded, Tell
 from hsu_worker.master.policy.events import (
     Alive,
@@ -17,6 +17,8 @@ from hsu_worker.master.policy.events import (
     Leave,
     Leaving,
     Lost,
+    Outgrown,
+    Reconfigured,
     Release,
     Returning,
     StandInAsked,
@@ -64,6 +66,11 @@ def note(state: State, event: Event, now: float) -> Decision:
             if current is None:
                 return state, ()
             return places.put(state, evolve(current, suspect=False)), ()
+        case Outgrown(number, how):
+            current = places.ready(state, number)
+            if current is None or state.closed or state.candidate or state.retiring:
+                return state, ()
+            return swaps.asked(state, state.spec, why=how)
         case Leaving(number):
             current = places.ready(state, number)
             if current is None:
@@ -98,9 +105,12 @@ def note(state: State, event: Event, now: float) -> Decision:
             return swaps.asked(state, spec, stand_in=True, why=who)
         case Returning(number, within):
             return stand_ins.returning(state, number, within), ()
-        case Close():
-            refused = (Refuse(state.waiters, refusals.leaving(state)),) if state.waiters else ()
-            closed, effects = _stop_asked(evolve(state, closed=True, waiters=()), now, hold=False)
+        case Reconfigured():
+            return reloads.reconfigured(state, event, now)
+        case Close(removed):
+            state = evolve(state, closed=True, removed=removed)
+            refused = (Refuse(state.waiters, refusals.closed(state)),) if state.waiters else ()
+            closed, effects = _stop_asked(evolve(state, waiters=()), now, hold=False)
             return closed, (*refused, *effects)
 
 
@@ -243,8 +253,7 @@ def _stop_asked(state: State, now: float, hold: bool) -> Decision:
     if state.waiters and (hold or current is None):
         effects.append(Refuse(state.waiters, refusals.stopped(state)))
         state = evolve(state, waiters=())
-    why = "the master leaves" if state.closed else "somebody asked for it"
-    trigger = "master" if state.closed else "asked"
+    trigger, why = _stopper(state)
     if current is None:
         return state, effects
     if current.phase is Phase.STARTING:
@@ -254,3 +263,10 @@ def _stop_asked(state: State, now: float, hold: bool) -> Decision:
     if current.phase is Phase.READY:
         return places.drained(state, current, now, trigger, why), effects
     return state, effects
+
+
+def _stopper(state: State) -> tuple[str, str]:
+    """Trigger and evidence of a stop."""
+    if state.removed:
+        return "reload", "it is no longer in hsu.toml"
+    return ("master", "the master leaves") if state.closed else ("asked", "somebody asked for it")

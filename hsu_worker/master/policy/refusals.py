@@ -24,7 +24,7 @@ _QUEUE_PAUSE = 1.0
 def standing(state: State, now: float) -> RpcError | None:
     """What every caller is told as the unit stands; None: a call could be served."""
     if state.closed:
-        return leaving(state)
+        return closed(state)
     if state.held:
         return held(state)
     if state.current is None and state.trouble.open and state.trouble.blocks(now):
@@ -42,7 +42,9 @@ def may_differ(before: State, after: State) -> bool:
     )
 
 
-def leaving(state: State) -> Unavailable:
+def closed(state: State) -> Unavailable:
+    if state.removed:
+        return _unavailable(state, "REMOVED", ": it is no longer in hsu.toml")
     return _unavailable(state, "MASTER_LEAVING", ": the master is leaving")
 
 

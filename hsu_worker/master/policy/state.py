@@ -84,7 +84,9 @@ class State:
     held: bool = False
     """Somebody stopped it for good; calls are refused."""
     closed: bool = False
-    """The master is leaving; nothing starts any more."""
+    """Nothing starts any more: the master is leaving, or the unit was removed."""
+    removed: bool = False
+    """It is no longer in the file."""
 
     @property
     def phase(self) -> Phase:

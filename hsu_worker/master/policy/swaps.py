@@ -16,7 +16,7 @@ def asked(
     current = state.current
     refusal = ""
     if state.closed:
-        refusal = "the master is leaving"
+        refusal = "it is no longer in hsu.toml" if state.removed else "the master is leaving"
     elif state.candidate is not None or state.retiring is not None:
         refusal = "a swap is under way; try again when it has ended"
     elif stand_in and state.held:

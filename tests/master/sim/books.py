@@ -19,8 +19,10 @@ from hsu_worker.master.policy import (
     Leave,
     Leaving,
     Lost,
+    Outgrown,
     Phase,
     Probe,
+    Reconfigured,
     Refuse,
     Release,
     Restart,
@@ -111,9 +113,12 @@ class Books:
             self._check(effect, event, now)
         if phase is Phase.READY and before is not None and before is not self.current:
             expect(isinstance(event, Started), f"generation {before.number} lost its place")
+        swaps = [each for each in self.live.values() if each.swap and not each.stopped]
         if isinstance(event, StopAsked | Close):
-            swaps = [each for each in self.live.values() if each.swap and not each.stopped]
             expect(not swaps, "a swap goes on after a stop")
+        if isinstance(event, Reconfigured) and event.spec is not None:
+            old = [each for each in swaps if not each.stand_in and each.spec != event.spec]
+            expect(not old, "a swap goes on after a reload")
         self._pass_time(now)
         self._compare()
         self._check_rest(now)
@@ -165,6 +170,11 @@ class Books:
                 back = self._current(number, Phase.READY)
                 if back is not None and back.stand_in:
                     back.returns = within
+            case Reconfigured():
+                self._reconfigure(event, now)
+            case Outgrown(number):
+                if self._current(number, Phase.READY) and len(self.live) == 1 and not self.closed:
+                    self.swaps += 1
             case Close():
                 self.closed = True
                 self._stop(now, hold=False)
@@ -257,6 +267,22 @@ class Books:
             if current.phase is Phase.READY:
                 self._drain(current, now)
 
+    def _reconfigure(self, event: Reconfigured, now: float) -> None:
+        self.rules = self.health.rules = event.rules
+        if event.spec is None:
+            return
+        self.spec = event.spec
+        self.health.forget()
+        current = self.current
+        if current is not None and not current.stand_in:
+            if current.phase is Phase.READY and len(self.live) == 1:
+                self.swaps += 1
+                return
+            if current.phase in (Phase.STARTING, Phase.READY):
+                self.wanted = not (self.held or current.stop_asked)
+            if current.phase is Phase.READY:
+                self._drain(current, now)
+
     def _pass_time(self, now: float) -> None:
         current = self.current
         if current is None:
@@ -322,7 +348,9 @@ class Books:
         expect(not self.closed, "a start after the close")
         self.last = effect.generation
         stand_in = isinstance(event, StandInAsked) and effect.trigger == "stand-in"
-        swap = stand_in or (isinstance(event, SwapAsked) and effect.trigger == "swap")
+        swap = stand_in or (
+            isinstance(event, SwapAsked | Reconfigured | Outgrown) and effect.trigger == "swap"
+        )
         record = Record(number=effect.generation, swap=swap, spec=effect.spec, stand_in=stand_in)
         if swap:
             others = [each for each in self.live.values() if each is not self.current]
@@ -347,7 +375,9 @@ class Books:
         expect(record is not None and not record.stopped, "a stop of what doesn't run")
         assert record is not None
         expect(effect.trigger and effect.why, "a stop without a cause")
-        asked = isinstance(event, StopAsked | Close)
+        replaced = isinstance(event, Reconfigured) and event.spec is not None
+        replaced = replaced and not record.stand_in
+        asked = isinstance(event, StopAsked | Close) or replaced
         flipped = isinstance(event, Started) and self.current is not record
         of_it = getattr(event, "generation", None) == record.number
         ended = of_it and isinstance(event, Lost | Unresponsive)
@@ -433,7 +463,8 @@ class Books:
         elif current.phase is Phase.READY:
             assert current.ready is not None
             if self.waiting:
-                full = current.leases == self.rules.concurrency
+                most = self.rules.concurrency
+                full = most is not None and current.leases >= most
                 expect(full or current.suspect, "a caller waits for nothing")
             elif not (current.leases or current.stand_in or self.rules.idle is None):
                 due.append(current.quiet + self.rules.idle)

@@ -455,6 +455,27 @@ MUTANTS = (
         "number = max(state.last, 1)",
     ),
     Mutant(
+        "a reload that leaves the old way to launch",
+        "T41",
+        "reloads:reconfigured",
+        "state = evolve(state, spec=event.spec, trouble=Trouble())",
+        "state = evolve(state, trouble=Trouble())",
+    ),
+    Mutant(
+        "a reload that gives up a start, and forgets who wanted it",
+        "T41",
+        "reloads:reconfigured",
+        "state = evolve(state, wanted=wanted, cause=(_TRIGGER, _WHY))",
+        "state = evolve(state, waiters=())",
+    ),
+    Mutant(
+        "a reload that lets a swap to the old file's implementation go on",
+        "T41",
+        "reloads:reconfigured",
+        "candidate.phase is Phase.STARTING and not candidate.stand_in",
+        "False",
+    ),
+    Mutant(
         "a caller that waits for a master that has left",
         "T40",
         "refusals:standing",

@@ -7,7 +7,19 @@ from typing import Literal, TypeAlias
 from hsu_worker.master.policy import Restart, Rules
 
 #: What somebody at a terminal does.
-Deed: TypeAlias = Literal["stop", "hold", "start", "restart", "swap", "stand-in", "suspect", "tick"]
+Deed: TypeAlias = Literal[
+    "stop",
+    "hold",
+    "start",
+    "restart",
+    "swap",
+    "stand-in",
+    "reload",
+    "replace",
+    "outgrow",
+    "suspect",
+    "tick",
+]
 
 #: How a start, or a worker that runs, turns out.
 Fate: TypeAlias = Literal[
@@ -97,6 +109,8 @@ def anything(dice: Random) -> Story:
         deeds += ["hold", "hold", "start", "start"]
     if dice.random() < 0.5:
         deeds += ["stand-in"] * 4
+    if dice.random() < 0.5:
+        deeds += ["reload", "replace", "replace", "outgrow"]
     trouble = dice.random() < 0.6
     return Story(
         rules=rules,

@@ -5,6 +5,7 @@ a seed. The same seed is the same run, to the last event.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from heapq import heappop, heappush
 from math import ceil
 from random import Random
@@ -22,7 +23,9 @@ from hsu_worker.master.policy import (
     Leave,
     Leaving,
     Lost,
+    Outgrown,
     Probe,
+    Reconfigured,
     Refuse,
     Release,
     Returning,
@@ -408,6 +411,17 @@ class World:
             case "stand-in":
                 self.swaps += 1
                 self._feed(StandInAsked(self.swaps, "a worker has registered"))
+            case "reload" | "replace":
+                self.swaps += 1
+                rules = replace(
+                    self.books.rules,
+                    concurrency=self.dice.choice((None, 1, 2)),
+                    idle=self.dice.choice((None, 0.5, 1.0, 5.0)),
+                )
+                self._feed(Reconfigured(rules, self.swaps if deed == "replace" else None))
+            case "outgrow":
+                if self.books.current is not None and not self.books.current.stand_in:
+                    self._feed(Outgrown(self.books.current.number, "it has 9 MiB of its own"))
             case "suspect":
                 if self.books.current is not None:
                     self._feed(Suspect(self.books.current.number))

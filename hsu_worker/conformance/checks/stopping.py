@@ -1,0 +1,143 @@
+"""From RUNNING to STOPPED, and back."""
+
+import asyncio
+from typing import Final
+
+from hsu_worker.conformance import bounds
+from hsu_worker.conformance.check import Lane, Level, check, check_on
+from hsu_worker.conformance.finding import during, expect, expect_that, needs
+from hsu_worker.conformance.held import held
+from hsu_worker.conformance.lab import Lab
+from hsu_worker.conformance.worker import Worker, last_state
+
+_CYCLES: Final = 3
+
+
+@check_on(
+    Lane.STOPPED,
+    Level.MUST,
+    "C10",
+    "Stop ends in STOPPED, calls are refused then, and Start works again, time after time.",
+    "An idle worker is stopped and started as often as somebody calls it.",
+)
+async def stop_and_start(_lab: Lab, worker: Worker) -> None:
+    for cycle in range(1, _CYCLES + 1):
+        with during(f"cycle {cycle}"):
+            await worker.run()
+            await worker.expect_state("RUNNING")
+            for interface, method in worker.methods[:1]:
+                answer = await worker.call(interface, method)
+                expect_that(
+                    answer.code != "UNAVAILABLE", f"{method.name} served in RUNNING", answer
+                )
+            expect("what Stop answers", "STOPPED", await worker.stop())
+            await worker.expect_state("STOPPED")
+            await worker.expect_refused("after Stop")
+
+
+@check_on(
+    Lane.STOPPED,
+    Level.MUST,
+    "C11",
+    "Stop in STOPPED answers STOPPED at once.",
+    "Whoever wants it stopped need not know how it stands.",
+)
+async def stop_again(_lab: Lab, worker: Worker) -> None:
+    for _ in range(2):
+        expect("what Stop answers in STOPPED", "STOPPED", await worker.stop())
+
+
+@check_on(
+    Lane.STOPPED,
+    Level.MUST,
+    "C10 S2",
+    "Stop lets calls in flight end, and refuses new ones meanwhile.",
+    "No call is lost because a worker is stopped.",
+)
+async def stop_waits(lab: Lab, worker: Worker) -> None:
+    await worker.run()
+    async with held(lab, worker) as call:
+        stop = asyncio.create_task(worker.stop(timeout=bounds.START))
+        try:
+            await asyncio.wait((stop,), timeout=bounds.SETTLE)
+            if not call.answer.done():
+                expect_that(
+                    not stop.done(), "Stop to wait for the call in flight", "it has answered"
+                )
+                await worker.expect_refused("during Stop")
+            await call.ends_well(lab.patience, "in flight during Stop")
+            expect("what Stop answers", "STOPPED", await stop)
+        finally:
+            stop.cancel()
+
+
+@check_on(
+    Lane.STOPPED,
+    Level.MUST,
+    "C11",
+    "Two Stops at the same time have the same end.",
+    "Whoever hears STOPPED may take the memory for something else.",
+)
+async def stop_joined(lab: Lab, worker: Worker) -> None:
+    await worker.run()
+    async with held(lab, worker) as call:
+        stops = [asyncio.create_task(worker.stop(timeout=bounds.START)) for _ in range(2)]
+        try:
+            await asyncio.wait(stops, timeout=bounds.SETTLE)
+            if not call.answer.done():
+                early = [stop.result() for stop in stops if stop.done()]
+                expect("the answers of two Stops, with a call in flight", [], early)
+            await call.end(lab.patience)
+            answers = [await stop for stop in stops]
+            expect("the answers of two Stops", ["STOPPED"] * 2, answers)
+        finally:
+            for stop in stops:
+                stop.cancel()
+
+
+@check(
+    Level.MUST,
+    "C11",
+    "Stop during a start ends in STOPPED; Start's stream ends in order, and works again.",
+    "Whoever has changed his mind need not wait, nor kill.",
+)
+async def stop_while_starting(lab: Lab) -> None:
+    await _stop_while_starting(lab)
+
+
+@check(
+    Level.SHOULD,
+    "C12",
+    "It then abandons the start, which ends with FAILED.",
+    "A start may take minutes; whoever stops it has waited enough.",
+)
+async def stop_abandons(lab: Lab) -> None:
+    if not lab.help.slow_start:
+        raise needs("a worker whose start lasts", "--slow-start NAME=VALUE")
+    ended = await _stop_while_starting(lab)
+    expect_that(ended.startswith("FAILED"), "the end of Start, abandoned: FAILED", ended)
+
+
+async def _stop_while_starting(lab: Lab) -> str:
+    """Start, stop at once, and return how the start ended."""
+    async with lab.launch(env=lab.help.slow_start) as worker:
+        start = asyncio.create_task(worker.start())
+        try:
+            await lab.until(
+                lambda: _left_stopped(worker), bounds.START, lambda: ("STARTING", "STOPPED")
+            )
+            expect(
+                "what Stop answers during a start",
+                "STOPPED",
+                await worker.stop(timeout=bounds.START),
+            )
+            ended = last_state(await start)
+        finally:
+            start.cancel()
+        await worker.expect_state("STOPPED")
+        await worker.run()
+        return ended
+
+
+async def _left_stopped(worker: Worker) -> bool:
+    return await worker.state() != "STOPPED"

@@ -1,0 +1,44 @@
+"""The table of a unit in `hsu.toml` has changed while the master runs."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from hsu_worker.errors import FailedPrecondition
+from hsu_worker.master.policy import places, swaps
+from hsu_worker.master.policy.effects import Effect
+from hsu_worker.master.policy.events import Reconfigured
+from hsu_worker.master.policy.state import Phase, State, evolve
+from hsu_worker.master.policy.trouble import Trouble
+
+_TRIGGER: Final = "reload"
+_WHY: Final = "its table in hsu.toml has changed"
+
+
+def reconfigured(state: State, event: Reconfigured, now: float) -> tuple[State, Sequence[Effect]]:
+    """The rules hold at once; a worker that is launched otherwise than it should be is replaced.
+
+    The next one is started beside one that serves, and takes its place as in a swap; should it fail,
+    the old one serves until it is stopped. A stand-in stays, for it was not launched by the table.
+    """
+    state = evolve(state, rules=event.rules)
+    if event.spec is None:
+        return state, ()
+    effects: list[Effect] = []
+    # What failed was launched in another way.
+    state = evolve(state, spec=event.spec, trouble=Trouble())
+    candidate = state.candidate
+    if candidate is not None and candidate.phase is Phase.STARTING and not candidate.stand_in:
+        state = places.stopping(state, candidate, effects, _TRIGGER, _WHY)
+        error = FailedPrecondition(f"unit {state.rules.unit!r}: {_WHY} during the swap")
+        state = swaps.failed(state, candidate, error, effects)
+    current = state.current
+    if current is None or current.stand_in or current.phase not in (Phase.STARTING, Phase.READY):
+        return state, effects
+    if current.phase is Phase.READY and state.candidate is None and state.retiring is None:
+        return swaps.asked(state, event.spec, why=_WHY)
+    wanted = not (state.held or current.stop_asked)
+    state = evolve(state, wanted=wanted, cause=(_TRIGGER, _WHY))
+    if current.phase is Phase.STARTING:
+        return places.stopping(state, current, effects, _TRIGGER, _WHY), effects
+    # Another swap is still on its way out.
+    return places.drained(state, current, now, _TRIGGER, _WHY), effects

@@ -1,0 +1,151 @@
+"""The units of a master: made of a configuration, and changed into those of another one."""
+
+import asyncio
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager
+
+from hsu_worker.interface import AnyInterface
+from hsu_worker.master.changes import Changes, changed
+from hsu_worker.master.config import Config
+from hsu_worker.master.event import Event
+from hsu_worker.master.launchers import Launchers
+from hsu_worker.master.log_file import LogFile
+from hsu_worker.master.logs import UnitLog
+from hsu_worker.master.tables import UnitConfig
+from hsu_worker.master.unit import Unit
+from hsu_worker.wire.connection import Connection, Lease
+
+
+class Units(Mapping[str, Unit]):
+    """By name, in the order of the file.
+
+    Args:
+        tell: Takes every event of a unit.
+    """
+
+    def __init__(self, tell: Callable[[Event], None]) -> None:
+        self.on_standing: Callable[[], None] = _nobody
+        """Called when it may be that calls to a unit are refused now, or no longer."""
+        self._tell = tell
+        self._units: dict[str, Unit] = {}
+        self._files: dict[str, LogFile] = {}
+        self._launchers: Launchers
+        self._ending: set[asyncio.Task[None]] = set()
+
+    def __getitem__(self, name: str) -> Unit:
+        return self._units[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._units)
+
+    def __len__(self) -> int:
+        return len(self._units)
+
+    def open(self, config: Config, launchers: Launchers) -> None:
+        """Make the units; nothing is launched yet."""
+        self._launchers = launchers
+        self._units = {name: self._made(unit) for name, unit in config.units.items()}
+
+    def begin(self, units: Mapping[str, UnitConfig]) -> None:
+        """Launch what is to be there before somebody calls."""
+        self._launchers.prepare(units.values())
+        for name, unit in units.items():
+            if unit.preload:
+                self._units[name].preload()
+
+    def change(self, changes: Changes, old: Config, new: Config) -> asyncio.Task[None]:
+        """Become the units of another configuration; the task ends with those that were removed."""
+        leaving = {name: self._units.pop(name) for name in changes.removed}
+        for name in changes.added:
+            self._units[name] = self._made(new.units[name])
+        ends: list[LogFile] = []
+        for name in (*changes.replaced, *changes.adjusted):
+            keys = changed(old.units[name], new.units[name])
+            ends += self._log_elsewhere(new.units[name], keys)
+            self._units[name].reconfigure(new.units[name], keys, relaunch=name in changes.replaced)
+        self._units = {name: self._units[name] for name in new.units}
+        for name in (*changes.removed, *changes.replaced):
+            self._launchers.forget(name)
+        self.begin({name: new.units[name] for name in changes.added})
+        self._launchers.prepare(
+            self._units[name].launch for name in (*changes.replaced, *changes.adjusted)
+        )
+        ends += [self._files.pop(name) for name in leaving if name in self._files]
+        ending = asyncio.create_task(_end(leaving.values(), ends))
+        # Whoever asked for it may go, and the master leaves after them.
+        self._ending.add(ending)
+        ending.add_done_callback(self._ending.discard)
+        return ending
+
+    async def ended(self) -> None:
+        """Wait until nothing is left of those that were removed."""
+        await asyncio.gather(*self._ending)
+
+    async def close(self) -> None:
+        """Stop all of them for good."""
+        await asyncio.gather(*(unit.close() for unit in self._units.values()), self.ended())
+
+    async def close_logs(self) -> None:
+        """End their logs, and write what is to be in files."""
+        for unit in self._units.values():
+            unit.log.close()
+        files, self._files = self._files, {}
+        await asyncio.gather(*(file.close() for file in files.values()))
+
+    def _made(self, config: UnitConfig) -> Unit:
+        log = UnitLog()
+        self._write(config, log)
+        unit = Unit(config, self._launchers.make, self._tell, log)
+        unit.on_standing = self._standing
+        return unit
+
+    def _log_elsewhere(self, config: UnitConfig, keys: Mapping[str, object]) -> list[LogFile]:
+        """Write the log as the keys that differ say; gives the file that ends."""
+        if not keys.keys() & {"log_file", "log_size", "log_keep"}:
+            return []
+        ended = self._files.pop(config.name, None)
+        self._write(config, self._units[config.name].log)
+        return [] if ended is None else [ended]
+
+    def _write(self, config: UnitConfig, log: UnitLog) -> None:
+        log.sink = None
+        if config.log_file is not None:
+            file = LogFile(
+                config.log_file, size=config.log_size, keep=config.log_keep, first=log.next
+            )
+            self._files[config.name] = file
+            log.sink = file.write
+
+    def _standing(self) -> None:
+        self.on_standing()
+
+
+def routed(find: Callable[[], Unit], interface: AnyInterface) -> Lease:
+    """Lends, for each call, the connection of the unit that is found then: a reload may change it.
+
+    Raises:
+        Unimplemented: None is found, now or later.
+    """
+    unit = find()
+    what = f"a call of {interface.name}"
+    lending = unit.lease(interface, what)
+
+    def lease(deadline: float | None, /) -> AbstractAsyncContextManager[Connection]:
+        nonlocal unit, lending
+        found = find()
+        if found is not unit:
+            unit, lending = found, found.lease(interface, what)
+        return lending(deadline)
+
+    return lease
+
+
+async def _end(units: Collection[Unit], files: Collection[LogFile]) -> None:
+    await asyncio.gather(*(unit.close(removed=True) for unit in units))
+    for unit in units:
+        unit.log.close()
+    await asyncio.gather(*(file.close() for file in files))
+
+
+def _nobody() -> None:
+    """Nobody wants to know."""

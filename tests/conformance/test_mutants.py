@@ -1,0 +1,69 @@
+"""For each check a worker with one fault, which the check has to notice, and says what it sees."""
+
+import asyncio
+
+import pytest
+
+from hsu_worker.conformance import Outcome, Report, bounds, check
+from hsu_worker.conformance.catalog import CHECKS
+from hsu_worker.conformance.check import Lane
+from hsu_worker.master.tables import UnitConfig
+from tests.conformance.forking import NOT_OF_FORKS, forking
+from tests.conformance.mutants import CLAIM, EVERY, MUTANTS, SETTLE, Mutant, whole
+from tests.conformance.stubs import compiled
+
+#: Mutants that are checked at the same time.
+JOBS = 12
+
+LAUNCHED = {each.id for each in CHECKS.values() if each.lane is not Lane.UNLAUNCHED}
+
+
+@pytest.fixture(scope="module")
+def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Report]:
+    """What the kit says of each mutant, and of sound ones; all at once, or it would take minutes."""
+    stubs = compiled(tmp_path_factory.mktemp("stubs"))
+    slots = asyncio.Semaphore(JOBS)
+    found: dict[str, Report] = {}
+
+    async def one(mutant: Mutant) -> None:
+        async with slots:
+            found[mutant.name] = await mutant.checked(tmp_path_factory.mktemp("mutant"), stubs)
+
+    async def launched(sound: UnitConfig) -> None:
+        found["launched"] = await check(sound, only=NOT_OF_FORKS)
+        await asyncio.gather(*(one(each) for each in MUTANTS if each.check in NOT_OF_FORKS))
+
+    async def forked(sound: UnitConfig) -> None:
+        async with forking(stubs):
+            await asyncio.gather(*(one(each) for each in MUTANTS if each.check not in NOT_OF_FORKS))
+            found["forked"] = await check(sound, skip=NOT_OF_FORKS, help=EVERY, jobs=JOBS)
+
+    async def every() -> None:
+        sound = whole(tmp_path_factory.mktemp("sound"), stubs, child=True)
+        await asyncio.gather(launched(sound), forked(sound))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bounds, "CLAIM", CLAIM)
+        patch.setattr(bounds, "SETTLE", SETTLE)
+        asyncio.run(every())
+    return found
+
+
+@pytest.mark.timeout(300)
+def test_a_worker_without_a_fault_passes_every_check(reports: dict[str, Report]) -> None:
+    results = [*reports["launched"].results, *reports["forked"].results]
+    assert {} == {r.check.id: r.text for r in results if r.outcome is not Outcome.PASSED}
+    assert LAUNCHED == {result.check.id for result in results}
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+def test_the_check_notices(mutant: Mutant, reports: dict[str, Report]) -> None:
+    [result] = [r for r in reports[mutant.name].results if r.check.id == mutant.check]
+    assert (Outcome.FAILED, mutant.check) == (result.outcome, result.check.id), result.text
+    assert mutant.seen in result.seen, result.text
+
+
+def test_every_check_has_a_fault_that_it_notices() -> None:
+    # The one that is left is in test_address.py.
+    assert LAUNCHED == {mutant.check for mutant in MUTANTS}

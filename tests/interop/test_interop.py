@@ -1,0 +1,282 @@
+"""The cases of gRPC's own interop tests, against Python workers: directly, and through a gateway.
+
+They are called as any client calls them: by grpc alone, with a token.
+"""
+
+import asyncio
+import sys
+import tempfile
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import grpc
+import grpc.aio
+import pytest
+
+from hsu_worker.conformance import Help, command
+from hsu_worker.conformance.lab import Lab
+from hsu_worker.master import Config, Master
+from hsu_worker.master.keeping import Keeper
+from hsu_worker.wire.connection import Connection
+from hsu_worker.wire.metadata import Metadata
+from tests.conformance.stubs import ROOT, compiled
+from tests.gen.hsu_test_kinds import Answer, Ask
+
+OURS = [sys.executable, "-m", "hsu_worker.worker", "tests.interop.interop_service:Interop"]
+BARE = [sys.executable, str(ROOT / "tests" / "conformance" / "whole_worker.py")]
+
+#: The sizes of gRPC's own cases.
+LARGE_REQUEST, LARGE_ANSWER = 271_828, 314_159
+REQUESTS = (27_182, 8, 1_828, 45_904)
+ANSWERS = (31_415, 9, 2_653, 58_979)
+
+SPECIAL = "\t\ntest with whitespace\r\nand Unicode BMP ☺ and non-BMP 😈\t\n"
+PATIENCE = 20
+
+
+@dataclass(frozen=True)
+class Door:
+    """A way to a worker: a channel, and what every call on it carries."""
+
+    channel: Any
+    metadata: Metadata
+
+    def method(self, kind: str, name: str, service: str = "hsu.test.v1.Kinds") -> Any:
+        stub = getattr(self.channel, kind)(
+            f"/{service}/{name}",
+            request_serializer=Ask.SerializeToString,
+            response_deserializer=Answer.FromString,
+        )
+
+        def call(
+            *requests: Any, metadata: Metadata = (), timeout: float = PATIENCE, **more: Any
+        ) -> Any:
+            sent = grpc.aio.Metadata(*self.metadata, *metadata)
+            return stub(*requests, metadata=sent, timeout=timeout, **more)
+
+        return call
+
+    async def unary(self, request: Ask, **more: Any) -> Answer:
+        answer: Answer = await self.method("unary_unary", "Unary")(request, **more)
+        return answer
+
+    async def until_left(self, name: str) -> None:
+        """Wait until the worker has noticed that a caller has left."""
+        async with asyncio.timeout(PATIENCE):
+            while not (await self.unary(Ask(text=f"left {name}"))).number:
+                pass
+
+
+async def empty_unary(door: Door) -> None:
+    assert Answer() == await door.unary(Ask())
+
+
+async def large_unary(door: Door) -> None:
+    answer = await door.unary(Ask(payload=bytes(LARGE_REQUEST), number=LARGE_ANSWER))
+    assert Answer(payload=bytes(LARGE_ANSWER), number=LARGE_REQUEST) == answer
+
+
+async def client_compressed_unary(door: Door) -> None:
+    request = Ask(payload=bytes(LARGE_REQUEST), number=LARGE_ANSWER)
+    for compression in (grpc.Compression.Gzip, grpc.Compression.Deflate):
+        answer = await door.unary(request, compression=compression)
+        assert Answer(payload=bytes(LARGE_ANSWER), number=LARGE_REQUEST) == answer
+
+
+async def client_compressed_streaming(door: Door) -> None:
+    call = door.method("stream_unary", "ClientStream")(compression=grpc.Compression.Gzip)
+    for size in REQUESTS:
+        await call.write(Ask(payload=bytes(size)))
+    await call.done_writing()
+    assert sum(REQUESTS) == (await call).number
+
+
+async def client_streaming(door: Door) -> None:
+    requests = [Ask(payload=bytes(size)) for size in REQUESTS]
+    answer = await door.method("stream_unary", "ClientStream")(iter(requests))
+    assert Answer(number=74_922) == answer
+
+
+async def server_streaming(door: Door) -> None:
+    request = Ask(text=" ".join(map(str, ANSWERS)))
+    answers = door.method("unary_stream", "ServerStream")(request)
+    assert [*ANSWERS] == [len(answer.payload) async for answer in answers]
+
+
+async def ping_pong(door: Door) -> None:
+    call = door.method("stream_stream", "Bidi")()
+    for asked, given in zip(REQUESTS, ANSWERS, strict=True):
+        await call.write(Ask(payload=bytes(asked), number=given))
+        assert given == len((await call.read()).payload)
+    await call.done_writing()
+    assert grpc.aio.EOF == await call.read()
+    assert grpc.StatusCode.OK == await call.code()
+
+
+async def empty_stream(door: Door) -> None:
+    call = door.method("stream_stream", "Bidi")()
+    await call.done_writing()
+    assert grpc.aio.EOF == await call.read()
+    assert grpc.StatusCode.OK == await call.code()
+
+
+async def cancel_after_begin(door: Door) -> None:
+    call = door.method("stream_unary", "ClientStream")()
+    await call.write(Ask(text="after-begin"))
+    call.cancel()
+    assert grpc.StatusCode.CANCELLED == await call.code()
+
+
+async def cancel_after_first_response(door: Door) -> None:
+    call = door.method("stream_stream", "Bidi")()
+    await call.write(Ask(text="after-first", payload=bytes(REQUESTS[0]), number=ANSWERS[0]))
+    assert ANSWERS[0] == len((await call.read()).payload)
+    call.cancel()
+    assert grpc.StatusCode.CANCELLED == await call.code()
+    await door.until_left("after-first")
+
+
+async def timeout_on_sleeping_server(door: Door) -> None:
+    call = door.method("stream_stream", "Bidi")(timeout=0.3)
+    await call.write(Ask(text="sleeper", number=1))
+    await call.read()
+    await call.write(Ask(text="sleep"))
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        await call.read()
+    assert grpc.StatusCode.DEADLINE_EXCEEDED == raised.value.code()
+    await door.until_left("sleeper")
+
+
+async def status_code_and_message(door: Door) -> None:
+    for code in (grpc.StatusCode.UNKNOWN, grpc.StatusCode.FAILED_PRECONDITION):
+        number, message = code.value[0], "test status message"
+        with pytest.raises(grpc.aio.AioRpcError) as unary:
+            await door.unary(Ask(text=f"status {message}", number=number))
+        call = door.method("stream_stream", "Bidi")()
+        await call.write(Ask(text=message, number=-number))
+        assert [(code, message)] * 2 == [
+            (unary.value.code(), unary.value.details()),
+            (await call.code(), await call.details()),
+        ]
+
+
+async def special_status_message(door: Door) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        await door.unary(Ask(text=f"status {SPECIAL}", number=2))
+    assert (grpc.StatusCode.UNKNOWN, SPECIAL) == (raised.value.code(), raised.value.details())
+
+
+async def unimplemented_method(door: Door) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        await door.method("unary_unary", "UnimplementedCall")(Ask())
+    assert grpc.StatusCode.UNIMPLEMENTED == raised.value.code()
+
+
+async def unimplemented_service(door: Door) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        await door.method("unary_unary", "Unary", "no.such.v1.Service")(Ask())
+    assert grpc.StatusCode.UNIMPLEMENTED == raised.value.code()
+
+
+async def custom_metadata_sent(door: Door) -> None:
+    for name, value in (("x-text", "a value, of text"), ("x-bytes-bin", b"\xab\xab\xab\x00\n")):
+        answer = await door.unary(Ask(text=f"metadata {name}"), metadata=((name, value),))
+        assert (value.encode() if isinstance(value, str) else value) == answer.payload
+
+
+async def custom_metadata_both_ways(door: Door) -> None:
+    initial = ("x-grpc-test-echo-initial", "test_initial_metadata_value")
+    trailing = ("x-grpc-test-echo-trailing-bin", b"\xab\xab\xab")
+    call = door.method("unary_unary", "Unary")(Ask(text="x"), metadata=(initial, trailing))
+    assert Answer(text="x") == await call
+    assert initial in tuple(await call.initial_metadata())
+    assert trailing in tuple(await call.trailing_metadata())
+
+
+Case = Callable[[Door], Awaitable[None]]
+
+#: Of a handler of ours, which says nothing but its messages and its errors.
+CASES: tuple[Case, ...] = (
+    empty_unary,
+    large_unary,
+    client_compressed_unary,
+    client_compressed_streaming,
+    client_streaming,
+    server_streaming,
+    ping_pong,
+    empty_stream,
+    cancel_after_begin,
+    cancel_after_first_response,
+    timeout_on_sleeping_server,
+    status_code_and_message,
+    special_status_message,
+    unimplemented_method,
+    unimplemented_service,
+    custom_metadata_sent,
+)
+#: Of a worker on bare grpcio, which can say more.
+BARE_CASES: tuple[Case, ...] = (custom_metadata_both_ways, unimplemented_method)
+
+EACH = [
+    *(("ours", door, case) for door in ("directly", "gateway") for case in CASES),
+    *(("bare", door, case) for door in ("directly", "gateway") for case in BARE_CASES),
+]
+
+
+@pytest.fixture(scope="module")
+def ends(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> dict[tuple[str, str, Case], BaseException | None]:
+    """How each case ended; all run on the same workers at once, or it would take a minute."""
+    folder = tmp_path_factory.mktemp("interop")
+    stubs = {"PYTHONPATH": str(compiled(folder / "stubs"))}
+    units = {
+        "ours": command(OURS, env={"PYTHONPATH": str(ROOT)}),
+        "bare": command(BARE, env=stubs),
+    }
+    toml = "".join(
+        f'[units.{name}]\ncommand = {unit.argv}\nimplements = ["hsu.test.v1.Kinds"]\n'
+        f'env = {{PYTHONPATH = "{unit.env["PYTHONPATH"]}"}}\n'
+        for name, unit in units.items()
+    )
+    config = Config.from_text(f'{toml}[routes]\n"hsu.test.v1.Kinds" = "ours"\n', folder=folder)
+
+    async def run() -> list[BaseException | None]:
+        async with AsyncExitStack() as stack:
+            keeper = await stack.enter_async_context(Keeper())
+            sockets = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hsu-t-")))
+            doors: dict[tuple[str, str], Door] = {}
+            for name, unit in units.items():
+                at = sockets / name
+                at.mkdir()
+                lab = Lab(unit=unit, help=Help(), keeper=keeper, folder=at, patience=2)
+                worker = await stack.enter_async_context(lab.launch(run=True))
+                made = Door(worker.connection.channel, worker.connection.metadata)
+                doors[name, "directly"] = made
+            master = await stack.enter_async_context(Master(config))
+            assert master.address is not None
+            assert master.token_file is not None
+            token = master.token_file.read_text()
+            gateway = Connection.open(master.address, token=token)
+            stack.push_async_callback(gateway.close)
+            for name in units:
+                sent = (*gateway.metadata, ("hsu-unit", name))
+                doors[name, "gateway"] = Door(gateway.channel, sent)
+                # Some cases are too short for a start.
+                await doors[name, "gateway"].unary(Ask(text="x"))
+            cases = (case(doors[name, door]) for name, door, case in EACH)
+            return await asyncio.gather(*cases, return_exceptions=True)
+
+    return dict(zip(EACH, asyncio.run(run()), strict=True))
+
+
+@pytest.mark.parametrize("each", EACH, ids=lambda each: f"{each[0]}-{each[1]}-{each[2].__name__}")
+def test_the_case_passes(
+    each: tuple[str, str, Case], ends: dict[tuple[str, str, Case], BaseException | None]
+) -> None:
+    failure = ends[each]
+    if failure is not None:
+        raise failure

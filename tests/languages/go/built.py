@@ -1,0 +1,12 @@
+"""The programs that `make build-example` has built."""
+
+from pathlib import Path
+
+ROOT = Path(__file__).parents[3]
+EXAMPLES = ROOT / "examples"
+
+#: The HSU with interface A, and the main process that calls it.
+WORKER = EXAMPLES / "go" / "bin" / "hsu_a_service"
+MAIN = EXAMPLES / "go" / "bin" / "main"
+#: The program that launches an HSU as its plugin.
+PLUGIN_HOST = EXAMPLES / "go" / "bin" / "plugin_host"
