@@ -8,11 +8,7 @@ from typing import Any
 
 import grpc.aio
 
-from hsu_worker.errors import (
-    Dispatch,
-    FailedPrecondition,
-    Unavailable,
-)
+from hsu_worker.errors import Dispatch, FailedPrecondition, Unavailable
 from hsu_worker.gen.hsu_core import HandshakeResponse
 from hsu_worker.interface import AnyInterface
 from hsu_worker.master import policy
