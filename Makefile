@@ -80,7 +80,7 @@ test-go: $(INSTALLED) build-example  ## Test the Go examples, by themselves and 
 	$(BIN)/python -m pytest tests/languages/go $(ARGS)
 
 .PHONY: bench
-bench: $(INSTALLED)  ## Measure the master; ARGS="--full --out bench/results/latest.json" for the docs
+bench: $(INSTALLED)  ## Measure starts, calls, memory; ARGS="--full --out bench/results/latest.json" for the docs
 	$(BIN)/python -m bench $(ARGS)
 
 .PHONY: first-steps

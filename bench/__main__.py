@@ -1,16 +1,20 @@
-"""`python -m bench`: measures, prints a table, keeps the figures."""
+"""`python -m bench`: measures, prints tables, keeps the figures."""
 
 import asyncio
 import json
+import os
 import sys
 from pathlib import Path
-from time import strftime
-from typing import Any
+from time import perf_counter, strftime
 
 import click
 
-from bench.measure import machine, table
+# What grpc says when a worker that it knows is stopped is nobody's concern here.
+os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+
+from bench.measure import Row, machine
 from bench.rows import ROWS
+from bench.table import goals, tables
 
 
 @click.command()
@@ -22,17 +26,29 @@ from bench.rows import ROWS
     help="Where the raw figures go; without it they are printed only.",
 )
 def main(names: tuple[str, ...], full: bool, out: Path | None) -> None:
-    """Measure the master; all rows, or those named."""
-    rows: list[dict[str, Any]] = []
+    """Measure workers and the master; all topics, or those named."""
+    rows: list[Row] = []
     for name in names or ROWS:
+        began = perf_counter()
         if sys.stderr.isatty():
-            print(f"{name} ...", file=sys.stderr)
-        rows += [row.as_json() for row in asyncio.run(ROWS[name](full))]
-    print(table(rows))
+            print(f"{name} ... ", end="", file=sys.stderr, flush=True)
+        found = asyncio.run(ROWS[name](full))
+        for row in found:
+            row.topic = name
+        rows += found
+        if sys.stderr.isatty():
+            print(f"{perf_counter() - began:.0f} s", file=sys.stderr)
+    print(tables(rows))
+    if not names:
+        print(goals(rows))
     if out is not None:
-        found = {"date": strftime("%Y-%m-%d"), "machine": machine(), "rows": rows}
-        out.write_text(json.dumps(found, indent=1) + "\n")
-    if lost := sum(row["counts"].get("calls lost", 0) for row in rows):
+        kept = {
+            "date": strftime("%Y-%m-%d"),
+            "machine": machine() | {"rounds": "full" if full else "quick"},
+            "rows": [row.as_json() for row in rows],
+        }
+        out.write_text(json.dumps(kept, indent=1) + "\n")
+    if lost := sum(row.counts.get("calls lost", 0) for row in rows):
         sys.exit(f"{lost} calls were lost")
 
 

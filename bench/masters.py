@@ -1,19 +1,20 @@
-"""Masters and bare servers to measure."""
+"""Masters to measure."""
 
-import asyncio
-import sys
 import tempfile
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
+from bench.bare import BOUND
 from bench.measure import ROOT
 from hsu_worker.master import Config, Master
-from hsu_worker.wire.address import Address
-from hsu_worker.wire.connection import Connection
+from hsu_worker.master.launchers import Launchers
+from tests.gen.hsu_test_kinds import Ask, Kinds
+from tests.until import until
+
+ROUTES = '[routes]\n"hsu.test.v1.Kinds" = "{}"\n'
 
 
-def unit(name: str, app: str = "bench.service:Echo", *more: str) -> str:
+def unit(name: str, *more: str, app: str = "bench.service:Echo") -> str:
     """The table of one unit."""
     lines = (
         f"[units.{name}]",
@@ -26,34 +27,40 @@ def unit(name: str, app: str = "bench.service:Echo", *more: str) -> str:
 
 
 @asynccontextmanager
-async def master(toml: str) -> AsyncGenerator[Master, None]:
+async def master(*units: str) -> AsyncGenerator[Master, None]:
+    """One that runs these units, and has made its templates."""
+    first = units[0].partition("]")[0].removeprefix("[units.")
     with tempfile.TemporaryDirectory(prefix="hsu-bench-") as folder:
-        config = Config.from_text(toml, folder=folder)
+        config = Config.from_text("".join(units) + ROUTES.format(first), folder=folder)
         async with Master(config) as running:
             yield running
 
 
-@asynccontextmanager
-async def bare() -> AsyncGenerator[Connection, None]:
-    """A connection to a bare grpcio server in a process of its own."""
-    with tempfile.TemporaryDirectory(prefix="hsu-bench-") as folder:
-        path = Path(folder) / "bare.sock"
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "bench.service",
-            str(path),
-            cwd=ROOT,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-        )
-        assert process.stdin is not None
-        assert process.stdout is not None
-        await process.stdout.readline()
-        connection = Connection.open(Address.parse(f"unix:{path}"))
-        try:
-            yield connection
-        finally:
-            await connection.close()
-            process.stdin.close()
-            await process.wait()
+async def answer(it: Master, name: str) -> None:
+    """Make one call of a unit; it starts if it has to."""
+    reply = await it.client(Kinds, unit=name).unary(Ask(text="x"), timeout=BOUND)
+    assert reply.text == "x"
+
+
+def check_made(it: Master, name: str, *, forked: bool) -> None:
+    """What is spawned, because it could not be forked, is not what is measured."""
+    detail = it.status()[name].detail
+    assert detail.endswith(", forked") == forked, f"{name}: {detail}"
+
+
+async def warm(it: Master, *names: str) -> None:
+    """Start units once, and stop them: their templates are there, and nothing is new to anybody."""
+    for name in names:
+        await answer(it, name)
+        await it.stop(name)
+
+
+def launchers(it: Master) -> Launchers:
+    """What it makes workers with."""
+    assert it._launchers is not None
+    return it._launchers
+
+
+async def absent(it: Master, name: str) -> None:
+    """Wait until a unit has stopped for being idle."""
+    await until(lambda: it.status()[name].pid is None)

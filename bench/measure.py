@@ -3,10 +3,10 @@
 import platform
 import statistics
 import subprocess
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias
 
 import google.protobuf
 import grpc
@@ -24,20 +24,32 @@ class Row:
     """By series. A series `control` is compared with `control again` and with the others."""
     counts: dict[str, int] = field(default_factory=dict)
     """What is counted, not timed, such as calls lost."""
+    topic: str = ""
+    """What it was measured with."""
 
     def add(self, series: str, value: float) -> None:
         self.samples.setdefault(series, []).append(value)
 
-    def ratios(self) -> dict[str, tuple[float, float, float]]:
-        """Of each series to the control, round by round: median, least, most."""
-        control = self.samples.get("control")
-        if not control:
-            return {}
-        return {
-            series: _spread([value / base for value, base in zip(values, control, strict=True)])
-            for series, values in self.samples.items()
-            if series != "control"
-        }
+    def ratio(self, series: str) -> "Spread | None":
+        """Of a series to the control, round by round; None: there is no control."""
+        return self._against("control", series, lambda value, base: value / base)
+
+    def difference(self, series: str, base: str = "control") -> "Spread | None":
+        """What a series takes more than another one, round by round."""
+        return self._against(base, series, lambda value, base: value - base)
+
+    def figure(self, series: str) -> "Spread | None":
+        """Of a series itself."""
+        values = self.samples.get(series)
+        return spread(values) if values else None
+
+    def _against(
+        self, base: str, series: str, how: Callable[[float, float], float]
+    ) -> "Spread | None":
+        bases, values = self.samples.get(base), self.samples.get(series)
+        if not bases or not values:
+            return None
+        return spread([how(value, base) for value, base in zip(values, bases, strict=True)])
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -45,22 +57,40 @@ class Row:
             "unit": self.unit,
             "samples": self.samples,
             "counts": self.counts,
+            "topic": self.topic,
         }
 
 
-def _spread(values: list[float]) -> tuple[float, float, float]:
-    return statistics.median(values), min(values), max(values)
+class Spread(NamedTuple):
+    """What many measurements say."""
+
+    median: float
+    least: float
+    most: float
+
+    def text(self, unit: str = "") -> str:
+        """The median, and from where to where it goes."""
+        unit = f" {unit}" if unit else ""
+        return f"{short(self.median)}{unit} ({short(self.least)} to {short(self.most)})"
 
 
-async def rounds(
-    row: Row, count: int, series: Mapping[str, Callable[[], Awaitable[float]]]
-) -> None:
+def spread(values: Sequence[float]) -> Spread:
+    return Spread(statistics.median(values), min(values), max(values))
+
+
+#: Measures once: a figure for each row that is measured at the same time.
+Measure: TypeAlias = Callable[[], Awaitable[Sequence[float]]]
+
+
+async def rounds(rows: Sequence[Row], count: int, series: Mapping[str, Measure]) -> None:
     """Measure all series in turns; the control first and last of each round."""
+    turns = [*series.items()]
+    if "control" in series:
+        turns.append(("control again", series["control"]))
     for _ in range(count):
-        for name, measure in series.items():
-            row.add(name, await measure())
-        if "control" in series:
-            row.add("control again", await series["control"]())
+        for name, measure in turns:
+            for row, value in zip(rows, await measure(), strict=True):
+                row.add(name, value)
 
 
 def machine() -> dict[str, str]:
@@ -86,22 +116,8 @@ def machine() -> dict[str, str]:
     }
 
 
-def table(rows: list[dict[str, Any]]) -> str:
-    """The rows as a Markdown table."""
-    lines = ["| what | figure | ratio to the control (least to most) |", "| --- | --- | --- |"]
-    for each in rows:
-        row = Row(**each)
-        ratios = row.ratios()
-        for series, values in row.samples.items():
-            middle, least, most = _spread(values)
-            figure = f"{_figure(middle)} {row.unit} ({_figure(least)} to {_figure(most)})"
-            ratio = "{:.2f} ({:.2f} to {:.2f})".format(*ratios[series]) if series in ratios else ""
-            lines.append(f"| {row.name}: {series} | {figure} | {ratio} |")
-        lines += [f"| {row.name}: {name} | {count} | |" for name, count in row.counts.items()]
-    return "\n".join(lines) + "\n"
-
-
-def _figure(value: float) -> str:
-    if value >= 100:
+def short(value: float) -> str:
+    """A figure with as many digits as it deserves."""
+    if abs(value) >= 100:
         return f"{value:,.0f}"
-    return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"

@@ -1,22 +1,44 @@
-"""Writes the figures into docs/benchmarks.md: `python -m bench.page`."""
+"""Writes the figures into docs/benchmarks.md, and draws its pictures: `python -m bench.page`."""
 
 import json
+from collections.abc import Mapping
+from pathlib import Path
 
-from bench.measure import ROOT, table
+from bench.measure import ROOT, Row
+from bench.picture import PICTURES
+from bench.table import goals, tables
 
 PAGE = ROOT / "docs" / "benchmarks.md"
+FIGURES = ROOT / "bench" / "results" / "latest.json"
 
 
-def rendered() -> str:
-    """The page, with the figures that were measured."""
-    found = json.loads((ROOT / "bench" / "results" / "latest.json").read_text())
+def rendered() -> Mapping[Path, str]:
+    """The page and its pictures, with the figures that were measured."""
+    found = json.loads(FIGURES.read_text())
+    rows = [Row(**each) for each in found["rows"]]
+    pictures = {
+        PAGE.parent / "pictures" / each.file: drawn
+        for each in PICTURES
+        if (drawn := each.draw(rows))
+    }
+    shown = "".join(
+        f"![{each.title}](pictures/{each.file})\n\n"
+        for each in PICTURES
+        if PAGE.parent / "pictures" / each.file in pictures
+    )
     machine = ", ".join(f"{name} {value}" for name, value in found["machine"].items())
-    head, mark, _ = PAGE.read_text().partition("<!-- table -->\n")
-    return f"{head}{mark}\nMeasured on {found['date']}: {machine}.\n\n{table(found['rows'])}"
+    head, mark, _ = PAGE.read_text().partition("<!-- figures -->\n")
+    text = (
+        f"{head}{mark}\nMeasured on {found['date']}: {machine}.\n\n{shown}"
+        f"## Goals\n\n{goals(rows)}\n## All figures\n\n{tables(rows)}"
+    )
+    return {PAGE: text, **pictures}
 
 
 def main() -> None:
-    PAGE.write_text(rendered())
+    for path, text in rendered().items():
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
 
 
 if __name__ == "__main__":

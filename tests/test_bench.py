@@ -3,59 +3,104 @@
 import json
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
-import pytest
-
-from bench import first_steps
-from bench.measure import Row, table
-from bench.page import PAGE, rendered
+from bench.goals import GOALS, Goal
+from bench.measure import Row
+from bench.page import rendered
+from bench.picture import PICTURES
+from bench.rows import ROWS
+from bench.rows.crowds import crowd
+from bench.rows.scale import running
+from bench.table import table
 
 ROOT = Path(__file__).parents[1]
 
 
-def test_the_page_shows_what_was_measured() -> None:
-    assert rendered() == PAGE.read_text()
+def test_the_page_and_its_pictures_show_what_was_measured() -> None:
+    for path, text in rendered().items():
+        assert text == path.read_text()
 
 
-def test_the_page_of_the_first_steps_shows_what_was_measured() -> None:
-    assert first_steps.rendered() == first_steps.PAGE.read_text()
+def test_every_topic_of_the_page_is_measured_and_the_other_way_round() -> None:
+    found = json.loads((ROOT / "bench" / "results" / "latest.json").read_text())
+    assert list(ROWS) == list(dict.fromkeys(row["topic"] for row in found["rows"]))
 
 
-@pytest.mark.timeout(300)
-def test_the_first_steps_can_be_taken() -> None:
-    """Here with what is installed already; `make first-steps` begins with the wheel."""
-    with tempfile.TemporaryDirectory(prefix="hsu-t-") as folder:
-        steps = [what for what, _, _ in first_steps.used(Path(sys.executable).parent, Path(folder))]
-    assert [
-        "make a project",
-        "test it",
-        "serve it",
-        "call it",
-        "edit it",
-        "start it by a master",
-    ] == steps
+def test_every_goal_and_every_picture_has_figures() -> None:
+    found = json.loads((ROOT / "bench" / "results" / "latest.json").read_text())
+    rows = [Row(**each) for each in found["rows"]]
+    assert [] == [goal.text for goal in GOALS if goal.found(rows) is None]
+    assert [] == [each.file for each in PICTURES if not each.draw(rows)]
 
 
-def test_a_row_can_be_measured(tmp_path: Path) -> None:
+def test_topics_can_be_measured_from_the_command_line(tmp_path: Path) -> None:
     out = tmp_path / "figures.json"
     subprocess.run(
-        [sys.executable, "-m", "bench", "recovery", "--out", str(out)],
+        [sys.executable, "-m", "bench", "dispatch", "recovery", "--out", str(out)],
         cwd=ROOT,
         check=True,
         timeout=120,
         capture_output=True,
     )
-    (row,) = json.loads(out.read_text())["rows"]
-    assert {"control", "kill -9", "control again"} == set(row["samples"])
-    assert 5 == len(row["samples"]["kill -9"])
+    one, other = json.loads(out.read_text())["rows"]
+    assert {"control", "ours", "control again"} == set(one["samples"])
+    assert {"control", "kill -9", "control again"} == set(other["samples"])
+    assert 5 == len(other["samples"]["kill -9"])
 
 
 def test_a_ratio_is_taken_round_by_round() -> None:
-    row = Row(name="r", unit="s", samples={"control": [1.0, 2.0, 4.0], "other": [2.0, 2.0, 2.0]})
-    assert {"other": (1.0, 0.5, 2.0)} == row.ratios()
-    assert table([row.as_json()]).splitlines()[2:] == [
-        "| r: control | 2.00 s (1.00 to 4.00) |  |",
-        "| r: other | 2.00 s (2.00 to 2.00) | 1.00 (0.50 to 2.00) |",
-    ]
+    row = Row(
+        name="r",
+        unit="s",
+        samples={
+            "control": [1.0, 2.0, 4.0],
+            "other": [2.0, 2.0, 2.0],
+            "control again": [1.0, 1.0, 4.0],
+        },
+    )
+    assert (1.0, 0.5, 2.0) == row.ratio("other")
+    assert (0.0, -2.0, 1.0) == row.difference("other")
+    [line] = table([row]).splitlines()[2:]
+    cells = [cell.strip() for cell in line.split("|")]
+    assert ["r: other", "2.00 s (2.00 to 2.00)", "2.00 s (1.00 to 4.00)"] == cells[1:4]
+    assert ["1.00 (0.50 to 2.00)", "1.00 (0.50 to 1.00)"] == cells[4:6]
+
+
+def test_a_goal_is_met_by_the_median_and_knows_noise_from_cost() -> None:
+    row = Row(
+        name="r",
+        unit="ms",
+        samples={"control": [8.0, 8.0], "ours": [9.0, 11.0], "control again": [8.0, 10.0]},
+    )
+    for goal, figure, bound, met in (
+        (Goal(text="", row="r", series="ours", most=1.1), (1.25, 1.125, 1.375), 1.1, False),
+        (Goal(text="", row="r", series="ours"), (1.25, 1.125, 1.375), 1.25, True),
+        (
+            Goal(text="", row="r", series="ours", against="control", most=2, unit="ms"),
+            (2.0, 1.0, 3.0),
+            2,
+            True,
+        ),
+        (Goal(text="", row="r", series="ours", least=11, unit="ms"), (10.0, 9.0, 11.0), 11, False),
+    ):
+        found = goal.found([row])
+        assert found is not None
+        assert figure == found.figure
+        assert (bound, met) == (found.bound, goal.met(found))
+    assert Goal(text="", row="another", series="ours").found([row]) is None
+
+
+async def test_a_crowd_is_started_measured_and_stopped() -> None:
+    answered, first, shared, private, beside = await crowd(2, 1)
+    series = ("control", "spawned", "bare, forked", "forked", "control again")
+    for row in (answered, first, shared, private):
+        assert series == tuple(row.samples)
+    assert {"the keeper", "its templates"} == set(beside.samples)
+
+
+async def test_few_of_many_units_run() -> None:
+    time, idle, taken = await running(3, 0.1)
+    assert {"all have answered", "all have stopped"} == set(time.samples)
+    for row in (idle, taken):
+        assert "all workers together" in row.samples

@@ -129,6 +129,7 @@ class _Handler:
             found += [self._request_type(), self._response_type()]
         return [problem for problem in found if problem]
 
+    @cached_property
     def _signature(self) -> inspect.Signature | None:
         try:
             return signature_of(self.bound, follow_wrapped=False)
@@ -137,7 +138,7 @@ class _Handler:
 
     def _arity(self) -> str:
         given = "requests" if self.method.client_streaming else "request"
-        signature = self._signature()
+        signature = self._signature
         if signature is None:
             # A method without even `self`; any other callable without a signature is believed.
             is_bare = inspect.ismethod(self.bound)
@@ -164,12 +165,14 @@ class _Handler:
         return ""
 
     def _request_type(self) -> str:
-        signature = self._signature()
+        signature = self._signature
         first = next(iter(signature.parameters.values()), None) if signature else None
         if first is None or first.kind is inspect.Parameter.KEYWORD_ONLY:
             return ""
         hint, wanted = self._hint(first.name), self.method.request
         if not self.method.client_streaming:
+            if hint is wanted:
+                return ""
             if _is_stream(hint):
                 return f"{self.name} takes a stream, and is given one {_shown(wanted)}"
             return _differs(f"{self.name} takes", hint, wanted)
@@ -184,6 +187,8 @@ class _Handler:
         if self._kind():
             return ""
         if not self.method.server_streaming:
+            if hint is wanted:
+                return ""
             if _is_stream(hint):
                 return f"{self.name} answers with one message, and returns {_shown(hint)}"
             if typing.get_origin(hint) in (Awaitable, Coroutine):

@@ -30,6 +30,9 @@ from hsu_worker.wire.status import from_grpc
 #: What stops a worker that nobody wanted to end.
 _UNWANTED = ("exit", "start", "liveness")
 
+#: What tells of calls that may be broken. A tuple, made once: each call comes by.
+_ABOUT_CALLS = (policy.Lost, policy.Unresponsive, policy.Alive)
+
 #: What is started beside the one that serves, to take its place.
 _BESIDE = ("swap", "stand-in")
 
@@ -282,7 +285,7 @@ class Unit:
             self._feed(policy.Suspect(generation, str(failure)))
 
     def _feed(self, event: policy.Event) -> None:
-        if isinstance(event, policy.Lost | policy.Unresponsive | policy.Alive):
+        if isinstance(event, _ABOUT_CALLS):
             self._note_calls(event)
         before = self._state
         self._state, effects = policy.decide(before, event, self._loop.time())

@@ -17,11 +17,16 @@ _OVERHEAD: Final = 64
 #: What every record has; the rest came by `extra=`.
 _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
+#: How many attributes a record has that nobody has added something to.
+_PLAIN: Final = len(vars(logging.makeLogRecord({})))
+
+_NO_FIELDS: Final[Mapping[str, str]] = {}
+
 _FORMATTER: Final = logging.Formatter()
 
 
 class Entry(NamedTuple):
-    """One record. A tuple: it is made by the thousand and hardly ever looked at."""
+    """One record."""
 
     sequence: int
     time: float
@@ -46,8 +51,9 @@ class LogRing:
         self._lock = threading.RLock()
         self._ring_bytes = ring_bytes
         self._loop: asyncio.AbstractEventLoop | None = None
-        # A list whose head is cut off now and then: slices of a deque cost their distance.
-        self._entries: list[Entry] = []
+        # Entries as mere tuples: they are made by the thousand and hardly ever looked at. A list whose
+        # head is cut off now and then: slices of a deque cost their distance.
+        self._entries: list[tuple[Any, ...]] = []
         self._first = 0
         self._bytes = 0
         self._next = 1
@@ -73,36 +79,29 @@ class LogRing:
         exception: str = "",
     ) -> None:
         """Keep one record; texts longer than a line may be are cut, and say so."""
-        message = self._cut(message)
-        exception = self._cut(exception)
-        kept = {key: self._cut(value) for key, value in fields.items()} if fields else {}
-        size = _OVERHEAD + _size(message) + _size(exception)
-        for key, value in kept.items():
-            size += _size(key) + _size(value)
+        kept = _NO_FIELDS
+        # Whoever logs waits for this: most records are short, and have nothing but a message.
+        if len(message) * 4 > self.line_bytes or not message.isascii():
+            message = self._cut(message)
+        size = _OVERHEAD + _size(message)
+        if exception:
+            exception = self._cut(exception)
+            size += _size(exception)
+        if fields:
+            kept = {key: self._cut(value) for key, value in fields.items()}
+            size += sum(_size(key) + _size(value) for key, value in kept.items())
+        if at is None:
+            at = time.time()
         with self._lock:
-            self._entries.append(
-                Entry(
-                    self._next,
-                    time.time() if at is None else at,
-                    level,
-                    logger,
-                    message,
-                    kept,
-                    exception,
-                    size,
-                )
-            )
-            self._next += 1
+            number = self._next
+            self._next = number + 1
+            self._entries.append((number, at, level, logger, message, kept, exception, size))
             self._bytes += size
-            # The newest stays, however long it is.
-            while self._bytes > self._ring_bytes and self._first < len(self._entries) - 1:
-                self._bytes -= self._entries[self._first].size
-                self._first += 1
-            if self._first * 2 > len(self._entries):
-                del self._entries[: self._first]
-                self._first = 0
+            if self._bytes > self._ring_bytes:
+                self._make_room()
             wake = self._followers > 0 and not self._woken
-            self._woken = self._woken or wake
+            if wake:
+                self._woken = True
         if wake:
             self._wake()
 
@@ -112,7 +111,8 @@ class LogRing:
             oldest = self._next - (len(self._entries) - self._first)
             dropped = max(0, oldest - cursor)
             start = self._first + max(cursor, oldest) - oldest
-            return dropped, self._entries[start : start + most]
+            found = self._entries[start : start + most]
+        return dropped, [Entry._make(each) for each in found]
 
     async def news(self, cursor: int) -> None:
         """Wait until there is a record at `cursor`, or the ring is closed."""
@@ -128,6 +128,15 @@ class LogRing:
         """Let those who follow it come to an end, once they have seen everything."""
         self.closed = True
         self._tell()
+
+    def _make_room(self) -> None:
+        # The newest stays, however long it is.
+        while self._bytes > self._ring_bytes and self._first < len(self._entries) - 1:
+            self._bytes -= self._entries[self._first][-1]
+            self._first += 1
+        if self._first * 2 > len(self._entries):
+            del self._entries[: self._first]
+            self._first = 0
 
     def _wake(self) -> None:
         assert self._loop is not None
@@ -160,6 +169,10 @@ class RingHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Keep a record. Its texts are made now: arguments may change, and tracebacks hold memory."""
         try:
+            if len(vars(record)) == _PLAIN and not record.exc_info and not record.stack_info:
+                message = record.getMessage()
+                self._ring.append(record.levelno, record.name, message, at=record.created)
+                return
             self._ring.append(
                 record.levelno,
                 record.name,

@@ -1,14 +1,12 @@
 """StreamLogs: a ring's records from a cursor on."""
 
 from collections.abc import AsyncGenerator
+from functools import lru_cache
 from typing import Final, cast
-
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from hsu_worker.errors import OutOfRange
 from hsu_worker.gen.hsu_core import (
     LogLevel,
-    LogRecord,
     LogWindow,
     StreamLogsRequest,
     StreamLogsResponse,
@@ -51,9 +49,12 @@ async def stream_logs(
         dropped, entries = ring.take(cursor, BATCH)
         entries = _fitting(entries)
         cursor = entries[-1].sequence + 1 if entries else cursor + dropped
-        records = [_record(entry) for entry in entries if _wanted(entry, request)]
-        if dropped or records:
-            yield StreamLogsResponse(dropped=dropped, records=records)
+        batch = StreamLogsResponse(dropped=dropped)
+        for entry in entries:
+            if _wanted(entry, request):
+                _add(batch, entry)
+        if dropped or batch.records:
+            yield batch
         if cursor >= window.next and not request.follow:
             return
         if not entries:
@@ -79,19 +80,25 @@ def _wanted(entry: Entry, request: StreamLogsRequest) -> bool:
     )
 
 
-def _record(entry: Entry) -> LogRecord:
-    seconds = int(entry.time)
-    return LogRecord(
-        sequence=entry.sequence,
-        time=Timestamp(seconds=seconds, nanos=int((entry.time - seconds) * 1e9)),
-        level=_level(entry.level),
-        logger=entry.logger,
-        message=_valid(entry.message),
-        fields={_valid(key): _valid(value) for key, value in entry.fields.items()},
-        exception=_valid(entry.exception),
-    )
+def _add(batch: StreamLogsResponse, entry: Entry) -> None:
+    """Make the record in its place: with keywords, and copied there, it would take four times as long."""
+    record = batch.records.add()
+    sequence, at, level, logger, message, fields, exception, _ = entry
+    record.sequence = sequence
+    seconds = int(at)
+    time = record.time
+    time.seconds = seconds
+    time.nanos = int((at - seconds) * 1e9)
+    record.level = _level(level)
+    record.logger = logger
+    record.message = _valid(message)
+    for key, value in fields.items():
+        record.fields[_valid(key)] = _valid(value)
+    if exception:
+        record.exception = _valid(exception)
 
 
+@lru_cache
 def _level(level: int) -> LogLevel:
     # A level of the program's own is told as the next one below that everybody knows.
     return cast("LogLevel", max((known for known in _LEVELS if known <= level), default=0))

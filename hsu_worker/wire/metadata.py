@@ -44,13 +44,12 @@ def presents(metadata: Iterable[tuple[str, str | bytes]] | None, token: str) -> 
 
     Nothing presents an empty token: a server that asks for none doesn't call this.
     """
+    given = [value for key, value in metadata or () if key == AUTHORIZATION]
+    if not token or len(given) != 1:
+        return False
+    value = given[0]
     expected = f"Bearer {token}".encode()
-    given = [
-        value.encode() if isinstance(value, str) else value
-        for key, value in metadata or ()
-        if key == AUTHORIZATION
-    ]
-    return bool(token) and len(given) == 1 and hmac.compare_digest(given[0], expected)
+    return hmac.compare_digest(value.encode() if isinstance(value, str) else value, expected)
 
 
 def check_metadata(metadata: Metadata) -> None:

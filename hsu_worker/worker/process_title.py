@@ -7,13 +7,20 @@ over them.
 
 import ctypes
 from collections.abc import Sequence
+from functools import cache
 from typing import Final, TypeAlias
 
 _Region: TypeAlias = "ctypes.Array[ctypes.c_char]"
 
 #: Fields of /proc/<pid>/stat, counted from the first behind the name.
-_ARGUMENTS: Final = slice(45, 47)
-_VARIABLES: Final = slice(47, 49)
+_ARGUMENTS: Final = 45
+_VARIABLES: Final = 47
+
+
+def find_regions() -> None:
+    """Find out where both are. A fork has them in the same place, and needn't look again."""
+    _region(_ARGUMENTS)
+    _region(_VARIABLES)
 
 
 def show_as(argv: Sequence[str]) -> None:
@@ -36,7 +43,9 @@ def show_variable(name: str, value: str) -> None:
             return
 
 
-def _region(fields: slice) -> _Region:
+@cache
+def _region(field: int) -> _Region:
     with open("/proc/self/stat", encoding="utf-8", errors="replace") as file:
-        start, end = map(int, file.read().rpartition(")")[2].split()[fields])
+        fields = file.read().rpartition(")")[2].split()
+    start, end = map(int, fields[field : field + 2])
     return (ctypes.c_char * (end - start)).from_address(start)

@@ -22,13 +22,14 @@ import resource
 import socket
 import sys
 import threading
+from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from hsu_worker.worker.__main__ import main as be_a_worker
 from hsu_worker.worker.process_memory import resident_bytes
-from hsu_worker.worker.process_title import show_as, show_variable
+from hsu_worker.worker.process_title import find_regions, show_as, show_variable
 
 #: Where a keeper finds who a process belongs to.
 MARK: Final = "HSU_KEEPER_ID"
@@ -67,6 +68,7 @@ def main() -> int:
     if unsafe:
         keeper.send(json.dumps({"unsafe": unsafe}).encode())
         return 0
+    find_regions()
     # What is there now stays as it is: its pages are shared with all forks.
     gc.collect()
     gc.freeze()
@@ -100,14 +102,14 @@ def _threads() -> str:
 
 def _serve(keeper: socket.socket) -> Fork | None:
     """Fork for each request; returns in the forks, and None when it is time to leave."""
-    files, memory = _files(), resident_bytes()
+    imported, memory = _Imported(), resident_bytes()
     keeper.send(json.dumps({"ready": os.getpid()}).encode())
     while True:
         data, descriptors, _, _ = socket.recv_fds(keeper, MESSAGE_BYTES, DESCRIPTORS)
         if not data:
             return None
         request = json.loads(data)
-        if _files() != files or resident_bytes() > GROWTH * memory:
+        if imported.has_changed() or resident_bytes() > GROWTH * memory:
             keeper.send(json.dumps({"stale": request["id"]}).encode())
             return None
         fork = _fork(keeper, request, descriptors)
@@ -169,10 +171,13 @@ def _become(fork: Fork, before: Mapping[str, str]) -> None:
         os.close(descriptor)
     changed = {name: value for name, value in os.environ.items() if before.get(name) != value}
     removed = before.keys() - os.environ.keys()
-    os.environ.clear()
-    os.environ.update(fork.env | changed)
-    for name in removed:
-        os.environ.pop(name, None)
+    wanted = {name: value for name, value in (fork.env | changed).items() if name not in removed}
+    # Most is there already, and writing all of it anew would take its time.
+    for name in os.environ.keys() - wanted.keys():
+        del os.environ[name]
+    for name, value in wanted.items():
+        if os.environ.get(name) != value:
+            os.environ[name] = value
     if fork.announce:
         os.environ["HSU_ANNOUNCE_FD"] = str(fork.descriptors[3])
     # One that has imported the app began there, and the app may have gone elsewhere.
@@ -200,17 +205,30 @@ def _reseed() -> None:
         numpy.random.seed()
 
 
-def _files() -> dict[str, int]:
-    """What has been imported, and when each file was last changed."""
-    found: dict[str, int] = {}
-    for module in tuple(sys.modules.values()):
-        file = getattr(module, "__file__", None)
-        if isinstance(file, str):
+class _Imported:
+    """The files of all that has been imported until now.
+
+    Looking at modules, or at a string for each, would write to pages all over: each fork would then be
+    left with those that it shared until then.
+    """
+
+    def __init__(self) -> None:
+        files = {getattr(module, "__file__", None) for module in tuple(sys.modules.values())}
+        self._paths = "\0".join(file for file in files if isinstance(file, str))
+        self._times = self._changed()
+
+    def has_changed(self) -> bool:
+        """One of them is another one now, or gone."""
+        return self._changed() != self._times
+
+    def _changed(self) -> "array[int]":
+        found = array("q")
+        for path in self._paths.split("\0"):
             try:
-                found[file] = os.stat(file).st_mtime_ns
+                found.append(os.stat(path).st_mtime_ns)
             except OSError:
-                found[file] = 0
-    return found
+                found.append(0)
+        return found
 
 
 if __name__ == "__main__":

@@ -44,6 +44,8 @@ def test_every_variable_that_the_source_names_is_on_the_page() -> None:
     }
     # How a worker stands; no variables.
     named -= {"NOT_RUNNING", "NOT_READY"}
+    # What the kit sets because nobody may mind.
+    named -= {"HSU_CONTRACT", "HSU_LISTEN_ALSO", "HSU_WORKER"}
     assert "HSU_MASTER_TOKEN_FILE" in named
     assert set() == {each for each in named if f"`{each}`" not in text}
 

@@ -1,0 +1,45 @@
+"""What processes take, as the kernel counts it."""
+
+import resource
+from collections.abc import Iterable
+
+from bench.masters import launchers
+from hsu_worker.master import Master
+from hsu_worker.master.keeper.processes import live_processes
+from hsu_worker.master.process_stat import cpu_seconds
+
+
+def memory(pids: Iterable[int]) -> tuple[float, float]:
+    """MiB that these processes take: their share of what is shared (PSS), and what is their own."""
+    shares = private = 0
+    for pid in pids:
+        with open(f"/proc/{pid}/smaps_rollup") as file:
+            for line in file:
+                name, _, rest = line.partition(":")
+                if name == "Pss":
+                    shares += int(rest.split()[0])
+                elif name in ("Private_Clean", "Private_Dirty"):
+                    private += int(rest.split()[0])
+    return shares / 1024, private / 1024
+
+
+def resident() -> int:
+    """Bytes of this process that are in memory now."""
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * resource.getpagesize()
+
+
+def cpu(pids: Iterable[int]) -> float:
+    """Seconds that these processes have used."""
+    return sum(cpu_seconds(pid) or 0.0 for pid in pids)
+
+
+def keeper(it: Master) -> tuple[int, list[int]]:
+    """The pid of a master's keeper, and those of its templates."""
+    link = launchers(it).keeper._link
+    assert link is not None
+    own = link._popen.pid
+    workers = {status.pid for status in it.status().values()}
+    return own, [
+        line.pid for line in live_processes() if line.parent == own and line.pid not in workers
+    ]
