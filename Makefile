@@ -88,6 +88,10 @@ test-node: $(INSTALLED)  ## Test the TypeScript examples, by themselves and with
 bench: $(INSTALLED)  ## Measure starts, calls, memory; ARGS="--full --out bench/results/latest.json" for the docs
 	$(BIN)/python -m bench $(ARGS)
 
+.PHONY: first-steps
+first-steps: $(INSTALLED)  ## Time the first steps of a user; ARGS=--keep for the docs
+	$(BIN)/python -m bench.first_steps $(ARGS)
+
 .PHONY: chaos
 chaos: $(INSTALLED)  ## Attack a master for ten minutes; ARGS="--seconds 60 --seed 1"
 	$(BIN)/python -m tests.master.chaos $(ARGS)
@@ -102,8 +106,8 @@ lint: $(INSTALLED) types  ## Check format, rules, types, contracts and shell
 	$(BIN)/buf format templates/project --diff --exit-code
 	bash -n .ci/run
 	$(MAKE) --dry-run --always-make --no-print-directory \
-		help demo test test-min test-languages bench chaos gen-all gen-go gen-node check-gen breaking clean | \
-		bash -n
+		help demo test test-min test-languages bench first-steps chaos gen-all gen-go gen-node \
+		check-gen breaking clean | bash -n
 	$(MAKE) --dry-run --always-make --no-print-directory --directory templates/project \
 		help install gen check-gen test lint format serve master image clean | bash -n
 

@@ -42,8 +42,8 @@ class Dispatcher(grpc.GenericRpcHandler):
         self.token = token
         self.unit = unit
         self.limits = limits
-        self.slots = Slots(limits)
         self.calls = Calls()
+        self.slots = Slots(limits, self.calls)
         #: Calls of the framework's own interfaces; they hold nothing up.
         self.own_calls = Calls()
         self._interfaces: list[AnyInterface] = []

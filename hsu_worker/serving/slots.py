@@ -1,22 +1,37 @@
 """The room that handlers have: so many asynchronous calls, so many threads."""
 
 import asyncio
+import logging
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import Context
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from hsu_worker.errors import RpcError
+from hsu_worker.serving.calls import Calls
 from hsu_worker.wire.blocking import WAITED_FOR
 from hsu_worker.wire.limits import Limits
 
+log = logging.getLogger(__name__)
+
 T = TypeVar("T")
+
+#: Seconds for which a call may wait for a thread before the log says so.
+PATIENCE: Final = 5.0
 
 
 class Slots:
-    """What calls take, and Ping too, so that an answered Ping proves that calls are answered."""
+    """What calls take, and Ping too, so that an answered Ping proves that calls are answered.
 
-    def __init__(self, limits: Limits) -> None:
+    Args:
+        limits: How many there are.
+
+        calls: What the log names when a call has waited for long.
+
+        patience: Seconds until then.
+    """
+
+    def __init__(self, limits: Limits, calls: Calls, *, patience: float = PATIENCE) -> None:
         #: For handlers that are coroutines.
         self.concurrent = asyncio.Semaphore(limits.concurrent_calls)
         self._threads = limits.threads
@@ -24,6 +39,9 @@ class Slots:
         self._taken = 0
         self._waited_for: set[asyncio.Future[Any]] = set()
         self._uses_threads = False
+        self._calls = calls
+        self._patience = patience
+        self._told = False
 
     def use_threads(self) -> None:
         """Say that there are synchronous handlers, so that Ping goes through the pool as well."""
@@ -59,6 +77,9 @@ class Slots:
         """
         future = self._pool.submit(context.run, _call, function, arguments)
         waiter = asyncio.wrap_future(future)
+        waits: asyncio.TimerHandle | None = None
+        if self.would_wait(in_thread=True):
+            waits = asyncio.get_running_loop().call_later(self._patience, self._tell, future)
         self._taken += 1
         self._waited_for.add(waiter)
         try:
@@ -77,8 +98,24 @@ class Slots:
                     raise asyncio.CancelledError
             return waiter.result()
         finally:
+            if waits is not None:
+                waits.cancel()
             self._waited_for.discard(waiter)
             self._taken -= 1
+            self._told = self._told and self.would_wait(in_thread=True)
+
+    def _tell(self, future: "Future[Any]") -> None:
+        """Say, once until a thread is free again, why a call still waits."""
+        if future.running() or future.done() or self._told:
+            return
+        self._told = True
+        log.warning(
+            "a call has waited for %g s for a thread, of which there are %d; these came first: %s; "
+            "look for a handler that does not end, or raise App(limits=Limits(threads=...))",
+            self._patience,
+            self._threads,
+            self._calls.described(self._threads),
+        )
 
     def close(self) -> None:
         """Let the threads end; nobody waits any more for those that still run a handler."""

@@ -1,4 +1,5 @@
 import asyncio
+import re
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextvars import ContextVar
@@ -93,6 +94,35 @@ async def test_further_sync_calls_wait_for_a_thread() -> None:
         await asyncio.gather(*[server.client.unary(Ask()) for _ in range(8)])
 
     assert peak == 2
+
+
+async def test_a_call_that_waits_for_long_for_a_thread_is_told_of_once(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free = threading.Event()
+
+    class Stuck(SyncKinds):
+        def unary(self, request: Ask) -> Answer:
+            free.wait(60)
+            return Answer()
+
+    told = "a call has waited for 0.05 s for a thread, of which there are 1; these came first: "
+    try:
+        async with served(Stuck(), limits=Limits(threads=1)) as server:
+            monkeypatch.setattr(server.dispatcher.slots, "_patience", 0.05)
+            calls = [asyncio.create_task(server.client.unary(Ask())) for _ in range(3)]
+            await until(lambda: told in caplog.text)
+            free.set()
+            await asyncio.gather(*calls)
+    finally:
+        free.set()
+
+    [message] = [each for each in caplog.messages if "has waited" in each]
+    assert re.fullmatch(
+        re.escape(told) + r"hsu\.test\.v1\.Kinds/Unary \(call \w+, \d\.\d s\), 2 more; look for a "
+        r"handler that does not end, or raise App\(limits=Limits\(threads=\.\.\.\)\)",
+        message,
+    )
 
 
 async def test_a_sync_call_that_waits_for_a_thread_and_is_cancelled_never_runs() -> None:

@@ -8,6 +8,8 @@ from . import MARK
 
 VANISHED = (FileNotFoundError, ProcessLookupError, PermissionError)
 """What reading about a process raises if it has ended, or is nobody's business."""
+STAT_BYTES = 4096
+"""More than `/proc/<pid>/stat` ever has."""
 # Annotated, so that type checkers read the code of both platforms.
 LINUX: bool = sys.platform == "linux"
 
@@ -39,15 +41,20 @@ def process_line(pid: int) -> ProcessLine | None:
     Raises:
         OSError: It can't be read now, which says nothing about the process.
     """
+    # Every end of a worker looks at all processes: a file object for each would cost twice as much.
     try:
-        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
-            fields = file.read().rpartition(")")[2].split()
+        descriptor = os.open(f"/proc/{pid}/stat", os.O_RDONLY)
+        try:
+            data = os.read(descriptor, STAT_BYTES)
+        finally:
+            os.close(descriptor)
     except VANISHED:
         return None
+    fields = data.rpartition(b")")[2].split(None, 20)
     if len(fields) < 20:
         return None
-    parent, group, session, start = (int(fields[index]) for index in (1, 2, 3, 19))
-    return ProcessLine(pid, fields[0] not in "ZXx", parent, group, session, start)
+    parent, group, session, start = int(fields[1]), int(fields[2]), int(fields[3]), int(fields[19])
+    return ProcessLine(pid, fields[0] not in b"ZXx", parent, group, session, start)
 
 
 def live_processes() -> list[ProcessLine]:
