@@ -99,6 +99,7 @@ class App:
         if blocked_loop is not None and not blocked_loop > 0:
             problems.append(f"blocked_loop={blocked_loop} won't do; write seconds, or None")
         problems += [problem for each in interceptors if (problem := _interceptor_problem(each))]
+        problems += _client_interceptor_problems(client_interceptors)
         if limits is not None and not isinstance(cast("object", limits), Limits):
             problems.append(f"limits are {limits!r}; write limits=Limits(message_bytes=...)")
         if problems:
@@ -180,6 +181,19 @@ def _interceptor_problem(given: object) -> str:
             "and write async def intercept_service"
         )
     return ""
+
+
+def _client_interceptor_problems(given: Sequence[object]) -> list[str]:
+    if not given:
+        return []
+    # Only a worker that calls others needs what these are made of.
+    from hsu_worker.wire.interceptors import check_interceptors
+
+    try:
+        check_interceptors(given)
+    except TypeError as error:
+        return [f"client_{error}"]
+    return []
 
 
 def _word_problems(what: str, word: str) -> list[str]:

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import grpc.aio
 import pytest
 
 from hsu_worker import App, Limits, implements, lifespan
@@ -79,6 +80,10 @@ def test_one_service_may_implement_several_interfaces() -> None:
         interface.name for interface in App(service).services
     ]
     assert {service} == set(App(service).services.values())
+
+
+class Interceptor(grpc.aio.UnaryUnaryClientInterceptor):
+    """Of calls that a worker makes."""
 
 
 def test_without_services_it_is_refused() -> None:
@@ -189,6 +194,27 @@ def test_limits_of_another_type_are_refused() -> None:
     with pytest.raises(AppError) as raised:
         App(Summarizer(), limits=limits)
     assert "limits are {'threads': 3}; write limits=Limits(message_bytes=...)" == str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (Interceptor, "Interceptor is a class; write Interceptor()"),
+        (
+            "x",
+            (
+                "str is none; derive it from grpc.aio.UnaryUnaryClientInterceptor, or from that of "
+                "another kind of call"
+            ),
+        ),
+    ],
+)
+def test_what_can_not_intercept_the_calls_that_it_makes_is_refused(
+    given: Any, message: str
+) -> None:
+    with pytest.raises(AppError) as raised:
+        App(Summarizer(), client_interceptors=[given])
+    assert f"client_interceptors: {message}" == str(raised.value)
 
 
 def test_everything_is_refused_at_once() -> None:

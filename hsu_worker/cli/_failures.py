@@ -31,11 +31,13 @@ def failure(error: RpcError, pool: DescriptorPool) -> str:
     """
     lines = [error.code.name, *error.message.splitlines()]
     first = plain(": ".join(lines[:2]))
-    rest = [*lines[2:], *(line for detail in error.details for line in _detail(detail, pool))]
+    details = (line for detail in error.details for line in _detail(detail, pool))
+    # A worker's message may say the same already.
+    rest = [*lines[2:], *(line for line in details if line not in lines)]
     if _LOGGED.fullmatch(error.message):
         rest.append("the worker's log has the traceback, under this id")
     if error.dispatched is Dispatch.NO:
-        rest.append("no worker got the call")
+        rest.append("no handler has seen the call")
     return "\n  ".join([first, *map(plain, rest)])
 
 

@@ -89,7 +89,8 @@ async def _live(master: "Master", as_json: bool) -> None:
         asked.set()
 
     with signals_lead_to(leave):
-        async with master, _reloads(master, log):
+        # SIGHUP would end a master that is leaving.
+        async with _reloads(master, log), master:
             addresses = [str(address) for address in master.addresses]
             if as_json:
                 facts = {
@@ -119,6 +120,9 @@ async def _reloads(master: "Master", log: "logging.Logger") -> AsyncGenerator[No
                 changes = await master.reload()
             except HsuError as error:
                 log.error("SIGHUP: nothing has changed:\n%s", error)  # noqa: TRY400
+            except Exception:
+                # The next one may go better.
+                log.exception("SIGHUP: the file can't be read again")
             else:
                 log.info("SIGHUP: %s", summary(changes))
 

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from hsu_worker.errors import ConfigError
+from hsu_worker.master.duration import NEVER
 from hsu_worker.master.keys import is_required, keys_of
 from hsu_worker.master.tables import KINDS, MasterConfig, UnitConfig
 from hsu_worker.master.values import toml, wrong
@@ -98,6 +99,8 @@ class Reader:
                 values[name] = facts.parse(value, self._folder)
             except ConfigError as error:
                 self._mistake((*where, name), str(error))
+            except OSError as error:
+                self._mistake((*where, name), f"{toml(value)}: {error.strerror}")
         return values
 
     def _unit(self, name: str, value: object) -> dict[str, Any]:
@@ -118,6 +121,11 @@ class Reader:
             self._mistake(where, f"{_listed(map(repr, kinds))} exclude each other; keep one")
         else:
             self._misfits(where, value, kinds[0])
+            if values.get("restart_above") and values.get("ping") == NEVER:
+                self._mistake(
+                    (*where, "restart_above"),
+                    'does nothing with ping = "never"; remove one of them',
+                )
             if values.get("preimport") and values.get("launcher") == "spawn":
                 self._mistake(
                     (*where, "preimport"),

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from hsu_worker.gen.hsu_core import Registry
 from hsu_worker.gen.hsu_master import Master as Control
-from hsu_worker.master.changes import Changes
 from hsu_worker.master.control import ControlService
 from hsu_worker.master.event import Event
 from hsu_worker.master.folder import TOKEN
@@ -79,10 +78,9 @@ class Endpoint:
         if event.kind in ("ready", "swapped"):
             self._reflection.forget(event.unit)
 
-    def reloaded(self, changes: Changes) -> None:
-        """Note that calls go elsewhere."""
-        for unit in (*changes.removed, *changes.replaced):
-            self._reflection.forget(unit)
+    def reloaded(self) -> None:
+        """Note that calls may go elsewhere."""
+        self._reflection.forget_all()
         self._health.changed()
 
     def lease(

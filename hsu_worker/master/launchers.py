@@ -52,7 +52,7 @@ class Launchers:
                 template = template_of(unit, child_environment(unit, os.environ))
                 if template is not None:
                     self.keeper.warm(template)
-            if unit.prewarm:
+            if unit.prewarm or unit.name in self._standbys:
                 self._standbys.setdefault(unit.name, Standbys(self._launched))
                 self._standbys[unit.name].refill(unit, after=0.0)
 
@@ -65,6 +65,7 @@ class Launchers:
         """What was launched for a unit is launched otherwise from now on, or not at all."""
         self.drain(unit)
         self._unforkable.pop(unit, None)
+        self.registrations.remove(unit)
 
     def drain(self, unit: str) -> None:
         """End what stands by for a unit, until the unit has started."""

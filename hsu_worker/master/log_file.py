@@ -53,6 +53,10 @@ class LogFile:
         self._warned = False
         self._writer: asyncio.Task[None] | None = None
 
+    def bound(self, *, size: int, keep: int) -> None:
+        """Rotate in another way from the next line on."""
+        self._limit, self._keep = size, keep
+
     def write(self, line: LogLine) -> None:
         """Have a line written soon; it may get lost when lines come faster than they are written."""
         self._last = line.sequence

@@ -316,17 +316,17 @@ class Master:
         """
         if self.config.file is None:
             raise ConfigError("this master's configuration is no file: it can't be read again")
-        if self._endpoint is None or self._launchers is None:
-            raise RuntimeError(_NOT_RUNNING)
         async with self._reloading:
             await self._units.ended()
+            if self._units.closed or self._endpoint is None or self._launchers is None:
+                raise RuntimeError(_NOT_RUNNING)
             old, new = self.config, Config.from_file(self.config.file)
             differ = changes(old, new)
             check_paths(self._launchers.folder, new.units)
             self.config = new
             self._router.follow(new)
             ending = self._units.change(differ, old, new)
-            self._endpoint.reloaded(differ)
+            self._endpoint.reloaded()
             await asyncio.shield(ending)
         return differ
 

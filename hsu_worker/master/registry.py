@@ -70,9 +70,18 @@ class Registrations:
         self._tell()
         return True
 
-    def remove(self, unit: str) -> None:
-        """Note that the worker has gone."""
-        gone = self._present.pop(unit, None)
+    def remove(self, unit: str, whereabouts: Whereabouts | None = None) -> None:
+        """Note that the worker has gone, or that its unit takes none any more.
+
+        Args:
+            unit: For which it stood.
+
+            whereabouts: Which worker; None: whoever it is.
+        """
+        gone = self._present.get(unit)
+        if whereabouts is not None and gone is not whereabouts:
+            return
+        self._present.pop(unit, None)
         if gone is not None and gone.left is not None and not gone.left.done():
             gone.left.set_result(None)
         self._tell()
@@ -96,10 +105,11 @@ class RegistryService:
 
     async def register(self, request: RegisterRequest) -> AsyncGenerator[RegisterResponse, None]:
         """Hold a registration for as long as its stream lasts."""
-        reason = await self._objection(request)
+        # While it is asked who it is, its unit may be removed, and another one may come.
+        reason = await self._objection(request) or self._misplaced(request)
         left: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        # Another one may have come while this one was being asked who it is.
-        if not reason and not self._registrations.add(request.unit, _whereabouts(request, left)):
+        whereabouts = _whereabouts(request, left)
+        if not reason and not self._registrations.add(request.unit, whereabouts):
             reason = self._taken(request.unit)
         if reason:
             yield _refused(request, reason)
@@ -108,6 +118,8 @@ class RegistryService:
             if not request.stand_in:
                 yield RegisterResponse(accepted=True)
                 await asyncio.shield(left)
+                if reason := self._misplaced(request):
+                    raise Unavailable(reason)
                 return
             try:
                 instance = await self._stand_in(request)
@@ -119,7 +131,7 @@ class RegistryService:
             raise _sent_away(request.unit, instance)
         finally:
             self._stand_ins.pop(request.unit, None)
-            self._registrations.remove(request.unit)
+            self._registrations.remove(request.unit, whereabouts)
 
     async def keep_place(self, request: KeepPlaceRequest) -> KeepPlaceResponse:
         """Let calls wait for a stand-in that is about to leave, and comes back."""
@@ -140,15 +152,9 @@ class RegistryService:
         return instance
 
     async def _objection(self, request: RegisterRequest) -> str:
-        unit = self._units.get(request.unit)
-        reason = (
-            _no_place(self._units, request.unit)
-            if request.stand_in
-            else _not_waiting(unit, request.unit)
-        )
-        if reason:
+        if reason := self._misplaced(request):
             return reason
-        assert unit is not None
+        unit = self._units[request.unit]
         if request.stand_in:
             # One that has just left, to be started anew, may not be known to have left.
             with suppress(TimeoutError):
@@ -175,6 +181,12 @@ class RegistryService:
         finally:
             await connection.close()
         return ""
+
+    def _misplaced(self, request: RegisterRequest) -> str:
+        """Why nobody can register for the unit, or stand in for it; empty when somebody can."""
+        if request.stand_in:
+            return _no_place(self._units, request.unit)
+        return _not_waiting(self._units.get(request.unit), request.unit)
 
     def _taken(self, unit: str) -> str:
         if self._units[unit].config.register:

@@ -269,7 +269,7 @@ class UnitConfig:
         kinds=_LAUNCHED,
     )
     address_space: int | None = key(
-        values.size,
+        values.address_space,
         "How much memory each of its processes may map; what it can't get then fails there. Libraries map"
         " far more than they use.",
         value='`"8GiB"`',
@@ -293,7 +293,7 @@ class UnitConfig:
     restart_above: int | None = key(
         values.size,
         "Start another one in its place when its process has more memory of its own than this; looked at with"
-        " each `ping`. Only on Linux.",
+        " each `ping`, and done once per `healthy` at the most. Only on Linux.",
         value='`"2GiB"`',
         otherwise="never",
         kinds=_LAUNCHED,

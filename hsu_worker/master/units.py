@@ -1,8 +1,9 @@
 """The units of a master: made of a configuration, and changed into those of another one."""
 
 import asyncio
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager
+from typing import Any
 
 from hsu_worker.interface import AnyInterface
 from hsu_worker.master.changes import Changes, changed
@@ -26,6 +27,8 @@ class Units(Mapping[str, Unit]):
     def __init__(self, tell: Callable[[Event], None]) -> None:
         self.on_standing: Callable[[], None] = _nobody
         """Called when it may be that calls to a unit are refused now, or no longer."""
+        self.closed = True
+        """None is made any more: the master has not begun, or leaves."""
         self._tell = tell
         self._units: dict[str, Unit] = {}
         self._files: dict[str, LogFile] = {}
@@ -44,6 +47,7 @@ class Units(Mapping[str, Unit]):
     def open(self, config: Config, launchers: Launchers) -> None:
         """Make the units; nothing is launched yet."""
         self._launchers = launchers
+        self.closed = False
         self._units = {name: self._made(unit) for name, unit in config.units.items()}
 
     def begin(self, units: Mapping[str, UnitConfig]) -> None:
@@ -58,10 +62,9 @@ class Units(Mapping[str, Unit]):
         leaving = {name: self._units.pop(name) for name in changes.removed}
         for name in changes.added:
             self._units[name] = self._made(new.units[name])
-        ends: list[LogFile] = []
         for name in (*changes.replaced, *changes.adjusted):
             keys = changed(old.units[name], new.units[name])
-            ends += self._log_elsewhere(new.units[name], keys)
+            self._log_elsewhere(new.units[name], keys)
             self._units[name].reconfigure(new.units[name], keys, relaunch=name in changes.replaced)
         self._units = {name: self._units[name] for name in new.units}
         for name in (*changes.removed, *changes.replaced):
@@ -70,19 +73,18 @@ class Units(Mapping[str, Unit]):
         self._launchers.prepare(
             self._units[name].launch for name in (*changes.replaced, *changes.adjusted)
         )
-        ends += [self._files.pop(name) for name in leaving if name in self._files]
-        ending = asyncio.create_task(_end(leaving.values(), ends))
-        # Whoever asked for it may go, and the master leaves after them.
-        self._ending.add(ending)
-        ending.add_done_callback(self._ending.discard)
-        return ending
+        return self._until_done(
+            _end([(unit, self._files.pop(name, None)) for name, unit in leaving.items()])
+        )
 
     async def ended(self) -> None:
-        """Wait until nothing is left of those that were removed."""
-        await asyncio.gather(*self._ending)
+        """Wait until nothing is left of those that were removed; who waits may go."""
+        if self._ending:
+            await asyncio.wait(set(self._ending))
 
     async def close(self) -> None:
         """Stop all of them for good."""
+        self.closed = True
         await asyncio.gather(*(unit.close() for unit in self._units.values()), self.ended())
 
     async def close_logs(self) -> None:
@@ -99,13 +101,22 @@ class Units(Mapping[str, Unit]):
         unit.on_standing = self._standing
         return unit
 
-    def _log_elsewhere(self, config: UnitConfig, keys: Mapping[str, object]) -> list[LogFile]:
-        """Write the log as the keys that differ say; gives the file that ends."""
-        if not keys.keys() & {"log_file", "log_size", "log_keep"}:
-            return []
-        ended = self._files.pop(config.name, None)
-        self._write(config, self._units[config.name].log)
-        return [] if ended is None else [ended]
+    def _until_done(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Whoever asked for it may go, and the master leaves after it."""
+        task = asyncio.create_task(work)
+        self._ending.add(task)
+        task.add_done_callback(self._ending.discard)
+        return task
+
+    def _log_elsewhere(self, config: UnitConfig, keys: Mapping[str, object]) -> None:
+        """Write the log as the keys that differ say."""
+        if "log_file" in keys:
+            ended = self._files.pop(config.name, None)
+            if ended is not None:
+                self._until_done(ended.close())
+            self._write(config, self._units[config.name].log)
+        elif config.name in self._files:
+            self._files[config.name].bound(size=config.log_size, keep=config.log_keep)
 
     def _write(self, config: UnitConfig, log: UnitLog) -> None:
         log.sink = None
@@ -140,11 +151,12 @@ def routed(find: Callable[[], Unit], interface: AnyInterface) -> Lease:
     return lease
 
 
-async def _end(units: Collection[Unit], files: Collection[LogFile]) -> None:
-    await asyncio.gather(*(unit.close(removed=True) for unit in units))
-    for unit in units:
+async def _end(leaving: Collection[tuple[Unit, LogFile | None]]) -> None:
+    await asyncio.gather(*(unit.close(removed=True) for unit, _ in leaving))
+    for unit, file in leaving:
         unit.log.close()
-    await asyncio.gather(*(file.close() for file in files))
+        if file is not None:
+            await file.close()
 
 
 def _nobody() -> None:

@@ -97,6 +97,14 @@ def open_files(value: object, folder: Path) -> int:
     return value
 
 
+def address_space(value: object, folder: Path) -> int:
+    found = size(value, folder)
+    most = resource.getrlimit(resource.RLIMIT_AS)[1]
+    if most != resource.RLIM_INFINITY and found > most:
+        raise wrong(f"at most {most}B, which is the hard limit of this process (ulimit -Hv)", value)
+    return found
+
+
 def processors(value: object, folder: Path) -> tuple[int, ...]:
     """Numbers of processors that this process may use."""
     if not hasattr(os, "sched_getaffinity"):

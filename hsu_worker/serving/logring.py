@@ -169,7 +169,8 @@ class RingHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Keep a record. Its texts are made now: arguments may change, and tracebacks hold memory."""
         try:
-            if len(vars(record)) == _PLAIN and not record.exc_info and not record.stack_info:
+            traced = record.exc_info or record.exc_text or record.stack_info
+            if len(vars(record)) == _PLAIN and not traced:
                 message = record.getMessage()
                 self._ring.append(record.levelno, record.name, message, at=record.created)
                 return

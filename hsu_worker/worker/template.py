@@ -162,13 +162,14 @@ def _become(fork: Fork, before: Mapping[str, str]) -> None:
         before: The environment before the app was imported.
     """
     os.setsid()
-    if fork.limits is not None:
-        _limit(fork.limits)
     show_variable(MARK, fork.env[MARK])
     show_as(fork.argv)
     for number, descriptor in enumerate(fork.descriptors[:3]):
         os.dup2(descriptor, number)
         os.close(descriptor)
+    # Should they not be possible, that is told now.
+    if fork.limits is not None:
+        _limit(fork.limits)
     changed = {name: value for name, value in os.environ.items() if before.get(name) != value}
     removed = before.keys() - os.environ.keys()
     wanted = {name: value for name, value in (fork.env | changed).items() if name not in removed}

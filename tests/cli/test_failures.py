@@ -51,7 +51,7 @@ def test_the_details_are_lines() -> None:
 
 
 def test_what_reached_nobody_and_what_is_in_a_log_is_said() -> None:
-    assert ["UNAVAILABLE: x", "  no worker got the call"] == lines(
+    assert ["UNAVAILABLE: x", "  no handler has seen the call"] == lines(
         Unavailable("x", dispatched=Dispatch.NO)
     )
     assert [

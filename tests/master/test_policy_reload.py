@@ -12,13 +12,17 @@ from hsu_worker.master.policy import (
     Outgrown,
     Phase,
     Reconfigured,
+    Release,
     Start,
+    Started,
     StartFailed,
     State,
     Stop,
     SwapAsked,
     SwapEnded,
+    Tick,
     Trouble,
+    Wake,
     decide,
 )
 from tests.master.states import (
@@ -36,6 +40,7 @@ from tests.master.states import (
     after,
     one,
     refusal,
+    ruled,
 )
 
 WHY = "its table in hsu.toml has changed"
@@ -117,17 +122,16 @@ def test_a_swap_that_is_under_way_ends_with_the_reason() -> None:
     assert f"unit 'u': {WHY} during the swap" == ended.error.message
 
 
-def test_while_another_swap_is_on_its_way_out_the_one_that_serves_is_drained() -> None:
+def test_while_another_swap_is_on_its_way_out_the_one_that_serves_goes_on() -> None:
     retiring = replace(one(Phase.DRAINING), number=1)
     state = replace(READY, last=2, current=one(Phase.READY, 2, leases=1), retiring=retiring)
-    changed, _ = decide(state, OTHER, NOW)
-    assert changed.current is not None
-    assert (Phase.DRAINING, "reload", WHY) == (
-        changed.current.phase,
-        changed.current.trigger,
-        changed.current.why,
-    )
-    assert changed.wanted
+    changed, effects = decide(state, OTHER, NOW)
+    assert state.current == changed.current
+    assert [] == [effect for effect in effects if isinstance(effect, Start)]
+    for _ in range(2):
+        changed = after(changed, Release(1))
+    _, effects = decide(changed, Gone(1), NOW)
+    assert Start(3, 7, "swap", WHY) in effects
 
 
 def test_a_stand_in_stays() -> None:
@@ -140,13 +144,32 @@ def test_a_stand_in_stays() -> None:
 
 def test_one_that_has_outgrown_its_bound_makes_place_for_another_of_its_kind() -> None:
     grown = Outgrown(1, "it has 300 MiB of its own")
-    changed, effects = decide(BUSY, grown, NOW)
+    busy = ruled(BUSY, healthy=10.0)
+    changed, effects = decide(busy, grown, NOW)
     assert Start(2, 0, "swap", "it has 300 MiB of its own") in effects
-    assert BUSY.current == changed.current
+    assert changed.current is not None
+    assert (Phase.READY, 2) == (changed.current.phase, changed.current.leases)
     # One that is on its way is told no second time, and another one is not meant.
-    for state in (changed, STARTING, DRAINING, replace(BUSY, closed=True)):
+    for state in (changed, STARTING, DRAINING, replace(busy, closed=True)):
         assert [] == [each for each in decide(state, grown, NOW)[1] if isinstance(each, Start)]
-    assert BUSY == decide(BUSY, Outgrown(7, "it has grown"), NOW)[0]
+    assert busy == decide(busy, Outgrown(7, "it has grown"), NOW)[0]
+
+
+def test_one_that_is_too_large_from_its_start_is_not_replaced_at_each_look() -> None:
+    """READY began at 90 s."""
+    grown = Outgrown(1, "it has 300 MiB of its own")
+    state = ruled(BUSY, healthy=10.0)
+    assert [] == [e for e in decide(state, grown, NOW - 1)[1] if isinstance(e, Start)]
+    # The other one doesn't come up: the next try is as far away.
+    failed = after(state, grown, StartFailed(2, BROKEN), Gone(2))
+    assert [] == [e for e in decide(failed, grown, NOW + 9)[1] if isinstance(e, Start)]
+    assert [3] == [e.generation for e in decide(failed, grown, NOW + 10)[1] if isinstance(e, Start)]
+
+
+def test_the_new_one_idles_for_as_long_as_the_one_before_it() -> None:
+    """READY was last called at 95 s, and may idle for 10 s."""
+    swapped = after(READY, SwapAsked(1), Started(2), Gone(1))
+    assert [Wake(105.0)] == [e for e in decide(swapped, Tick(), NOW)[1] if isinstance(e, Wake)]
 
 
 def test_one_that_was_removed_ends_and_refuses_calls() -> None:

@@ -84,7 +84,12 @@ async def test_memory_over_the_address_space_is_refused_to_the_call_and_nobody_e
 
 
 async def test_one_that_has_too_much_memory_is_replaced(tmp_path: Path) -> None:
-    toml = text(app(tmp_path, BODY, before=TELLS), 'restart_above = "200MiB"', 'ping = "50ms"')
+    toml = text(
+        app(tmp_path, BODY, before=TELLS),
+        'restart_above = "200MiB"',
+        'ping = "50ms"',
+        'healthy = "0s"',
+    )
     async with running(tmp_path, toml) as it:
         before = (await it.kinds.unary(Ask(number=1 << 20))).number
         assert before == (await it.kinds.unary(Ask(number=300 << 20))).number

@@ -13,6 +13,7 @@ from hsu_worker.master import BlockingMaster, Changes, Config, Event, Master
 from tests.gen.hsu_test_kinds import Ask, Kinds
 from tests.master.running import KINDS, app, processes_in
 from tests.until import until
+from tests.worker.process import serving
 
 #: Says who it is, and what it was launched with; a call with a number waits for a file.
 BODY = """
@@ -213,6 +214,75 @@ async def test_should_the_new_one_not_come_up_the_old_one_serves_on(tmp_path: Pa
         await it.master.stop("a")
         with pytest.raises(Unavailable, match="no licence"):
             await it.ask("a")
+
+
+async def test_two_reloads_in_a_row_let_nobody_wait_for_the_calls_of_the_first(
+    tmp_path: Path,
+) -> None:
+    go = str(tmp_path / "go")
+    async with reloading(tmp_path) as it:
+        client = it.master.client(Kinds, unit="a")
+        await client.unary(Ask())
+        running = asyncio.create_task(client.unary(Ask(text=go, number=1), timeout=30))
+        await until(lambda: 1 == it.master.status()["a"].leases)
+        it.file.write(a=('env = {MODE = "one"}',))
+        await it.master.reload()
+        await until(lambda: "swapped" in it.kinds("a"))
+        it.file.write(a=('env = {MODE = "two"}',))
+        assert ("a",) == (await it.master.reload()).replaced
+        assert "one" == (await it.ask("a"))[1]
+        assert not running.done()
+        (tmp_path / "go").touch()
+        await running
+        await until(lambda: 2 == it.kinds("a").count("swapped"))
+        assert "two" == (await it.ask("a"))[1]
+
+
+async def test_a_registered_worker_is_told_that_its_unit_was_removed(tmp_path: Path) -> None:
+    async with reloading(tmp_path) as it:
+        module = it.file.launch.split('"')[1]
+        it.file.launch = "register = true"
+        it.file.units = {"a": (), "b": ()}
+        it.file.write()
+        await it.master.reload()
+        assert it.master.address is not None
+        token = tmp_path / "token"
+        token.touch(0o600)
+        token.write_text("of-the-worker")
+        arguments = (
+            module,
+            f"--listen=unix:{tmp_path}/s",
+            f"--token-file={token}",
+            f"--register={it.master.address}",
+            "--unit=a",
+            f"--master-token-file={it.master.token_file}",
+        )
+        async with serving(tmp_path, *arguments):
+            await it.ask("a")
+            del it.file.units["a"]
+            it.file.route = "b"
+            it.file.write()
+            assert ("a",) == (await it.master.reload()).removed
+            assert it.master._launchers is not None
+            assert not it.master._launchers.registrations.present("a")
+
+
+async def test_standbys_that_are_no_longer_wanted_end(tmp_path: Path) -> None:
+    async with reloading(tmp_path) as it:
+        it.file.write(a=("prewarm = 1",))
+        await it.master.reload()
+        await until(lambda: 1 == len(_stand_by(it)))
+        it.file.write(a=())
+        assert ("a",) == (await it.master.reload()).adjusted
+        await until(lambda: not _stand_by(it))
+
+
+async def test_a_master_that_leaves_reads_nothing_again(tmp_path: Path) -> None:
+    async with reloading(tmp_path) as it:
+        pass
+    it.file.write(f=())
+    with pytest.raises(RuntimeError, match="the master is not running"):
+        await it.master.reload()
 
 
 async def test_what_is_no_file_can_not_be_read_again(tmp_path: Path) -> None:

@@ -78,6 +78,19 @@ def test_an_exception_keeps_its_traceback(log: logging.Logger) -> None:
     assert "Stack (most recent call last):" in entry.exception
 
 
+def test_a_traceback_that_came_as_text_is_kept(log: logging.Logger) -> None:
+    """As a record has it that another process has sent."""
+    ring = into_ring(log)
+    sent = {
+        "name": log.name,
+        "msg": "failed",
+        "levelno": logging.ERROR,
+        "exc_text": "Traceback ...",
+    }
+    log.handle(logging.makeLogRecord(sent))
+    assert "Traceback ..." == entries(ring)[0].exception
+
+
 def test_a_record_that_cannot_be_formatted_does_no_harm(
     log: logging.Logger, capsys: pytest.CaptureFixture[str]
 ) -> None:

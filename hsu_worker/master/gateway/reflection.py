@@ -54,6 +54,10 @@ class GatewayReflection:
         """Ask the unit again: its worker is another one."""
         self._pools.pop(unit, None)
 
+    def forget_all(self) -> None:
+        """Ask every unit again: what is asked of each is another part."""
+        self._pools.clear()
+
     def close(self) -> None:
         """End the streams that clients keep open."""
         self._reflection.close()

@@ -79,6 +79,8 @@ def spawn(request: Any, descriptors: list[int], mark: str) -> int:
     except OSError as error:
         about = "cwd" if error.filename == cwd else "command"
         raise NotStarted(error.errno or errno.EIO, about=about) from None
+    except subprocess.SubprocessError:
+        raise NotStarted(errno.EPERM, "its limits can't be set; see `ulimit -H`") from None
     except (ValueError, TypeError, IndexError, KeyError, AttributeError) as error:
         raise NotStarted(errno.EINVAL, str(error)) from None
     # Only the loop reaps: a Popen that is told its end never waits.

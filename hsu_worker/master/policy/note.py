@@ -67,10 +67,7 @@ def note(state: State, event: Event, now: float) -> Decision:
                 return state, ()
             return places.put(state, evolve(current, suspect=False)), ()
         case Outgrown(number, how):
-            current = places.ready(state, number)
-            if current is None or state.closed or state.candidate or state.retiring:
-                return state, ()
-            return swaps.asked(state, state.spec, why=how)
+            return reloads.outgrown(state, number, how, now), ()
         case Leaving(number):
             current = places.ready(state, number)
             if current is None:
@@ -106,7 +103,7 @@ def note(state: State, event: Event, now: float) -> Decision:
         case Returning(number, within):
             return stand_ins.returning(state, number, within), ()
         case Reconfigured():
-            return reloads.reconfigured(state, event, now)
+            return reloads.reconfigured(state, event)
         case Close(removed):
             state = evolve(state, closed=True, removed=removed)
             refused = (Refuse(state.waiters, refusals.closed(state)),) if state.waiters else ()

@@ -2,7 +2,7 @@
 
 from math import inf
 
-from hsu_worker.master.policy import places, refusals
+from hsu_worker.master.policy import places, refusals, swaps
 from hsu_worker.master.policy.effects import Effect, Grant, Refuse, Start, Wake
 from hsu_worker.master.policy.state import Generation, Phase, State, evolve
 from hsu_worker.master.policy.trouble import Trouble
@@ -24,6 +24,8 @@ def plan(state: State, now: float, effects: list[Effect]) -> State:
                 )
             else:
                 wake.append(generation.drain_until)
+    if state.renew:
+        state = _renew(state, effects)
     current = state.current
     if current is None:
         state = _start(state, now, effects, wake)
@@ -31,6 +33,18 @@ def plan(state: State, now: float, effects: list[Effect]) -> State:
         state = _ready(state, current, now, effects, wake)
     if wake:
         effects.append(Wake(min(wake)))
+    return state
+
+
+def _renew(state: State, effects: list[Effect]) -> State:
+    current = state.current
+    # Whatever comes after one that is on its way out is another one anyway.
+    if current is None or current.stand_in or current.phase is not Phase.READY or state.closed:
+        return evolve(state, renew="")
+    if state.candidate is not None or state.retiring is not None:
+        return state
+    state, started = swaps.asked(evolve(state, renew=""), state.spec, why=state.renew)
+    effects += started
     return state
 
 

@@ -14,7 +14,7 @@ _TRIGGER: Final = "reload"
 _WHY: Final = "its table in hsu.toml has changed"
 
 
-def reconfigured(state: State, event: Reconfigured, now: float) -> tuple[State, Sequence[Effect]]:
+def reconfigured(state: State, event: Reconfigured) -> tuple[State, Sequence[Effect]]:
     """The rules hold at once; a worker that is launched otherwise than it should be is replaced.
 
     The next one is started beside one that serves, and takes its place as in a swap; should it fail,
@@ -34,11 +34,22 @@ def reconfigured(state: State, event: Reconfigured, now: float) -> tuple[State, 
     current = state.current
     if current is None or current.stand_in or current.phase not in (Phase.STARTING, Phase.READY):
         return state, effects
-    if current.phase is Phase.READY and state.candidate is None and state.retiring is None:
-        return swaps.asked(state, event.spec, why=_WHY)
+    if current.phase is Phase.READY:
+        return evolve(state, renew=_WHY), effects
     wanted = not (state.held or current.stop_asked)
     state = evolve(state, wanted=wanted, cause=(_TRIGGER, _WHY))
-    if current.phase is Phase.STARTING:
-        return places.stopping(state, current, effects, _TRIGGER, _WHY), effects
-    # Another swap is still on its way out.
-    return places.drained(state, current, now, _TRIGGER, _WHY), effects
+    return places.stopping(state, current, effects, _TRIGGER, _WHY), effects
+
+
+def outgrown(state: State, number: int, how: str, now: float) -> State:
+    """Let another worker take the place of one that is too large.
+
+    Not again within `healthy`: where the next one is as large from its start, or doesn't come up, that is
+    no reason to start one at each look.
+    """
+    current = places.ready(state, number)
+    if current is None or current.stand_in or state.closed or state.renew:
+        return state
+    if now < max(current.since, current.outgrown) + state.rules.healthy:
+        return state
+    return evolve(places.put(state, evolve(current, outgrown=now)), renew=how)

@@ -41,6 +41,8 @@ class Generation:
     """When it became ready."""
     quiet_since: float = 0.0
     """When its last lease ended, or it became ready."""
+    outgrown: float = 0.0
+    """When another one was last to take its place because of its size."""
     suspect: bool = False
     """A call could not be delivered; nobody is sent there before it has answered again."""
     stop_asked: bool = False
@@ -78,6 +80,8 @@ class State:
     """Trigger and evidence for the next start."""
     wanted: bool = False
     """It shall run without a call."""
+    renew: str = ""
+    """Why another worker is to take the place of the current one, as soon as no swap is under way."""
     kept_until: float | None = None
     """Nothing is started before this: the place is kept for a stand-in that comes back."""
     trouble: Trouble = Trouble()  # noqa: RUF009  immutable

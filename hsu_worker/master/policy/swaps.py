@@ -37,6 +37,9 @@ def flipped(state: State, ready: Generation, now: float) -> tuple[State, Sequenc
     """The candidate is ready: calls go to it, and the one that served finishes those it has."""
     number, trigger = ready.number, _trigger(ready)
     old = state.current
+    if old is not None and old.phase is Phase.READY and not ready.stand_in and not old.leases:
+        # Nobody has called meanwhile: it idles for as long as the one before it.
+        ready = evolve(ready, quiet_since=old.quiet_since)
     effects: list[Effect] = []
     if state.held:
         # It is fit to take the place, and the place stays empty.

@@ -67,6 +67,7 @@ class Record:
     """Since when."""
     stop_asked: bool = False
     stopped: bool = False
+    outgrown: float = 0.0
     suspect: bool = False
 
     @property
@@ -94,6 +95,8 @@ class Books:
         self.kept: float | None = None
         """Until when the place is kept for a stand-in."""
         self.wanted = False
+        self.renew = False
+        """Another one is to take the place, once nothing else is on its way."""
         self.held = False
         self.closed = False
         self.swaps = 0
@@ -171,10 +174,13 @@ class Books:
                 if back is not None and back.stand_in:
                     back.returns = within
             case Reconfigured():
-                self._reconfigure(event, now)
+                self._reconfigure(event)
             case Outgrown(number):
-                if self._current(number, Phase.READY) and len(self.live) == 1 and not self.closed:
-                    self.swaps += 1
+                grown = self._current(number, Phase.READY)
+                if grown is not None and not (grown.stand_in or self.closed or self.renew):
+                    assert grown.ready is not None
+                    if now >= max(grown.ready, grown.outgrown) + self.rules.healthy:
+                        grown.outgrown, self.renew = now, True
             case Close():
                 self.closed = True
                 self._stop(now, hold=False)
@@ -218,6 +224,8 @@ class Books:
         self.kept = None
         old, self.current = self.current, record
         self.wanted = record.swap = False
+        if old is not None and old.phase is Phase.READY and not (old.leases or record.stand_in):
+            record.quiet = old.quiet
         if old is not None:
             old.suspect = False
             if old.ready is not None and old.drains is None:
@@ -267,7 +275,7 @@ class Books:
             if current.phase is Phase.READY:
                 self._drain(current, now)
 
-    def _reconfigure(self, event: Reconfigured, now: float) -> None:
+    def _reconfigure(self, event: Reconfigured) -> None:
         self.rules = self.health.rules = event.rules
         if event.spec is None:
             return
@@ -275,16 +283,15 @@ class Books:
         self.health.forget()
         current = self.current
         if current is not None and not current.stand_in:
-            if current.phase is Phase.READY and len(self.live) == 1:
-                self.swaps += 1
-                return
-            if current.phase in (Phase.STARTING, Phase.READY):
-                self.wanted = not (self.held or current.stop_asked)
             if current.phase is Phase.READY:
-                self._drain(current, now)
+                self.renew = True
+            if current.phase is Phase.STARTING:
+                self.wanted = not (self.held or current.stop_asked)
 
     def _pass_time(self, now: float) -> None:
         current = self.current
+        if current is None or current.stand_in or current.phase is not Phase.READY:
+            self.renew = False
         if current is None:
             if self.kept is not None and now >= self.kept:
                 self.kept = None
@@ -348,9 +355,14 @@ class Books:
         expect(not self.closed, "a start after the close")
         self.last = effect.generation
         stand_in = isinstance(event, StandInAsked) and effect.trigger == "stand-in"
-        swap = stand_in or (
-            isinstance(event, SwapAsked | Reconfigured | Outgrown) and effect.trigger == "swap"
-        )
+        asked = isinstance(event, SwapAsked) and effect.trigger == "swap"
+        renewed = self.renew and not (stand_in or asked) and effect.trigger == "swap"
+        swap = stand_in or asked or renewed
+        if renewed:
+            self.renew = False
+            self.swaps += 1
+            expect(effect.spec == self.spec, "renewed as something else than the unit")
+            expect(self.phase is Phase.READY, "renewed, and not there")
         record = Record(number=effect.generation, swap=swap, spec=effect.spec, stand_in=stand_in)
         if swap:
             others = [each for each in self.live.values() if each is not self.current]
@@ -470,6 +482,10 @@ class Books:
                 due.append(current.quiet + self.rules.idle)
             if self.health.streak:
                 due.append(self.health.healthy_at(current.ready))
+        expect(
+            not self.renew or len(self.live) > 1,
+            "nothing is renewed, and nothing stands against it",
+        )
         for record in self.live.values():
             if record.drains is not None and not record.stopped:
                 expect(record.leases, "a drain that is over")
