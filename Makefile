@@ -23,7 +23,7 @@ GEN_TEMPLATE := $(GEN) -I templates/project/proto --out templates/project/hsu_te
 	templates/project/proto/*.proto
 
 # Languages beside Python: in examples/<language> a Makefile knows build, gen, check-gen and test.
-LANGUAGES := go
+LANGUAGES := go rust
 PROTOC := $(CURDIR)/.venv-gen/bin/python -m grpc_tools.protoc
 
 .DEFAULT_GOAL := help
@@ -78,6 +78,12 @@ test-languages: $(LANGUAGES:%=test-%)  ## Test the examples in other languages; 
 test-go: $(INSTALLED) build-example  ## Test the Go examples, by themselves and with a master
 	$(MAKE) --directory examples/go test
 	$(BIN)/python -m pytest tests/languages/go $(ARGS)
+
+.PHONY: test-rust
+test-rust: $(INSTALLED)  ## Test the Rust examples, by themselves and with a master
+	$(MAKE) --directory examples/rust build
+	$(MAKE) --directory examples/rust test
+	$(BIN)/python -m pytest tests/languages/rust $(ARGS)
 
 .PHONY: bench
 bench: $(INSTALLED)  ## Measure starts, calls, memory; ARGS="--full --out bench/results/latest.json" for the docs
@@ -149,5 +155,5 @@ breaking: $(INSTALLED)  ## Compare proto/ with the last tag: nothing that is in 
 .PHONY: clean
 clean:  ## Delete what the other targets made
 	rm -rf .venv .venv-min .venv-gen dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
-	rm -rf examples/*/bin
+	rm -rf examples/*/bin examples/rust/target
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
