@@ -9,9 +9,9 @@ use std::task::{Context, Poll};
 use http::HeaderMap;
 use http_body::{Body as _, Frame};
 use tokio::sync::OwnedSemaphorePermit;
-use tonic::Status;
 use tonic::body::Body;
 use tonic::codegen::Bytes;
+use tonic::{Code, Status};
 
 use crate::calls::{CALL, Call};
 use crate::refusal::{self, DISPATCHED};
@@ -63,6 +63,11 @@ impl http_body::Body for Answer {
         }
         amended
     }
+
+    /// An error that stands in the headers has no body: they end the answer.
+    fn is_end_stream(&self) -> bool {
+        self.0.as_ref().is_none_or(|rest| rest.body.is_end_stream())
+    }
 }
 
 impl Rest {
@@ -89,15 +94,22 @@ fn headers_of(status: &Status) -> HeaderMap {
 /// Makes an error, in trailers or headers, what the contract says; leaves a success alone.
 pub fn amend(headers: &mut HeaderMap, call: &Call) {
     let Some(status) = Status::from_header_map(headers) else { return };
-    if status.code() == tonic::Code::Ok {
+    if status.code() == Code::Ok {
         return;
     }
-    if status.code() == tonic::Code::OutOfRange {
-        headers.extend(headers_of(&refusal::of_tonic(status)));
-    }
+    translate(headers);
     // Only here is it known: a handler may pass on what another worker said.
     let dispatched = if call.is_dispatched() { refusal::YES } else { refusal::NO };
     headers.insert(DISPATCHED, dispatched);
+}
+
+/// Says of messages that are too large what the contract says.
+pub fn translate(headers: &mut HeaderMap) {
+    if let Some(status) = Status::from_header_map(headers)
+        && status.code() == Code::OutOfRange
+    {
+        headers.extend(headers_of(&refusal::of_tonic(status)));
+    }
 }
 
 /// What the caller is told of a panic.

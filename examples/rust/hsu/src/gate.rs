@@ -12,18 +12,22 @@ use futures_util::FutureExt;
 use http::{HeaderMap, Request, Response};
 use subtle::ConstantTimeEq;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
 use tonic::body::Body;
 use tonic::service::Routes;
 use tonic::{Code, Status};
 use tower::{Layer, Service, ServiceExt};
 
-use crate::answer::{Answer, amend, panicked};
+use crate::answer::{Answer, amend, panicked, translate};
 use crate::calls::{CALL, Call};
 use crate::lifecycle::Lifecycle;
 use crate::refusal;
 
 /// The metadata that names the units which a call has come through.
 const CHAIN: &str = "hsu-call-chain";
+
+/// What calls whose callers have just gone may take to end, and to leave room.
+const CYCLE_PATIENCE: Duration = Duration::from_millis(200);
 
 pub struct Entry {
     /// What every call has to present; empty: nothing.
@@ -125,12 +129,15 @@ impl Entry {
     }
 
     async fn room(&self, headers: &HeaderMap) -> Result<OwnedSemaphorePermit, Status> {
-        if let Ok(room) = Arc::clone(&self.room).try_acquire_owned() {
-            return Ok(room);
-        }
+        let room = Arc::clone(&self.room).acquire_owned();
         let chain = headers.get(CHAIN).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        if !self.unit.is_empty() && chain.split(',').any(|unit| unit.trim() == self.unit) {
-            return Err(refusal::with_reason(
+        let is_cycle =
+            !self.unit.is_empty() && chain.split(',').any(|unit| unit.trim() == self.unit);
+        let patience = if is_cycle { CYCLE_PATIENCE } else { Duration::MAX };
+        match timeout(patience, room).await {
+            // Nobody closes it.
+            Ok(room) => room.map_err(|closed| Status::internal(closed.to_string())),
+            Err(_) => Err(refusal::with_reason(
                 Code::FailedPrecondition,
                 "CALL_CYCLE",
                 format!(
@@ -138,19 +145,17 @@ impl Entry {
                      taking itself",
                     self.unit
                 ),
-            ));
+            )),
         }
-        // Nobody closes it.
-        Arc::clone(&self.room)
-            .acquire_owned()
-            .await
-            .map_err(|closed| Status::internal(closed.to_string()))
     }
 }
 
 async fn pass(request: Request<Body>, routes: Routes) -> Result<Response<Body>, Status> {
     match routes.oneshot(request).await {
-        Ok(response) => Ok(response),
+        Ok(mut response) => {
+            translate(response.headers_mut());
+            Ok(response)
+        }
         Err(never) => match never {},
     }
 }

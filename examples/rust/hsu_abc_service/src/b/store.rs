@@ -130,7 +130,7 @@ impl Store {
         while let Some(row) = rows.next()? {
             let (id, own): (String, String) = (row.get(0)?, row.get(1)?);
             documents += 1;
-            text_bytes += row.get::<_, u64>(2)?;
+            text_bytes += row.get::<_, i64>(2)?.unsigned_abs();
             digest.update(format!("{id}\n{own}\n"));
         }
         Ok(Stats { documents, text_bytes, digest: hex(&digest.finalize()) })
