@@ -30,18 +30,23 @@ from tests.master.running import Running
 from tests.until import until
 
 TEXT = SummarizeRequest(text="Millers make flour. Flour makes bread. It rains.", sentences=2)
+#: The programs that offer A and nothing else: whoever takes a place offers all that was there.
+A_ALONE = {"rust": [str(WORKER), "--only", "a"], "go": [str(GO_WORKER)]}
 PYTHON_A = EXAMPLES / "hsu_a_service1"
 
 
 @asynccontextmanager
 async def running(
-    folder: Path, *more: str, interfaces: tuple[str, ...] = (InterfaceA.name, InterfaceB.name)
+    folder: Path,
+    *more: str,
+    command: tuple[str, ...] = (str(WORKER),),
+    interfaces: tuple[str, ...] = (InterfaceA.name, InterfaceB.name),
 ) -> AsyncGenerator[Running, None]:
     """A master with the Rust HSU as unit `u`."""
     variables = f'PYTHONPATH = "{ROOT}:{PYTHON_A}", HSU_B_INDEX = "{folder}/index.sqlite3"'
     lines = (
         "[units.u]",
-        f'command = ["{WORKER}"]',
+        f"command = {list(command)}",
         f"implements = {list(interfaces)}",
         f"env = {{ {variables} }}",
         *more,
@@ -100,7 +105,8 @@ async def test_killed_it_is_replaced(tmp_path: Path) -> None:
 
 
 async def swapped(tmp_path: Path, others: list[str]) -> None:
-    async with running(tmp_path, interfaces=(InterfaceA.name,)) as it:
+    alone = tuple(A_ALONE["rust"])
+    async with running(tmp_path, command=alone, interfaces=(InterfaceA.name,)) as it:
         a = it.master.client(InterfaceA)
         totals: list[int] = []
         done = asyncio.Event()
@@ -123,8 +129,7 @@ async def swapped(tmp_path: Path, others: list[str]) -> None:
                 if other == "python":
                     await it.master.swap("u", app="hsu_a_service1:App")
                 else:
-                    program = WORKER if other == "rust" else GO_WORKER
-                    await it.master.swap("u", command=[str(program)])
+                    await it.master.swap("u", command=A_ALONE[other])
                 languages.append(language(it))
                 await until(partial(more_than, len(totals) + 20))
             done.set()
