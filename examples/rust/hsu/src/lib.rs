@@ -9,19 +9,19 @@
 //! # }
 //! use std::process::ExitCode;
 //!
-//! fn main() -> ExitCode {
-//!     hsu::Worker::new("shouter", "0.1.0")
-//!         // .descriptors(shouter::DESCRIPTORS)
-//!         // .interface(ShouterServer::new(shouter::Shouter))
-//!         .lifespan(shouter::Shouter)
-//!         .run()
-//! }
+//! # fn life() -> ExitCode {
+//! hsu::Worker::new("shouter", "0.1.0")
+//!     // .descriptors(hsu::include_descriptors!())
+//!     // .interface(ShouterServer::new(shouter::Shouter))
+//!     .lifespan(shouter::Shouter)
+//!     .run()
+//! # }
 //! ```
 //!
 //! A process that a master has launched does what the master says. Any other one starts at once, says
 //! on stdout where it listens, and serves until SIGTERM, SIGINT or `Core.Shutdown`.
 //!
-//! [launch contract]: https://github.com/hsu-core/hsu-worker/blob/main/docs/launch-contract.md
+//! [launch contract]: ../../../docs/launch-contract.md
 
 // The code that is made of .proto files says `hsu::Codec`, here too.
 extern crate self as hsu;

@@ -1,9 +1,7 @@
 //! Makes Rust of `.proto` files, in the build script of the crate that serves them:
 //!
 //! ```no_run
-//! fn main() {
-//!     hsu_build::compile(&["mysvc.proto"], &["../proto"]).expect("the .proto files compile");
-//! }
+//! hsu_build::compile(&["mysvc.proto"], &["../proto"]).expect("the .proto files compile");
 //! ```
 //!
 //! It needs no `protoc`. What it makes lies in the build folder, and [`hsu::include_interface`]

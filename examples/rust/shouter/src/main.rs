@@ -49,9 +49,13 @@ impl InterfaceA for Shouter {
 
     async fn stream_summary(
         &self,
-        _: Request<SummarizeRequest>,
+        request: Request<SummarizeRequest>,
     ) -> Result<Response<Self::StreamSummaryStream>, Status> {
-        Err(Status::unimplemented("it shouts in one piece only"))
+        let text = request.into_inner().text.to_uppercase();
+        let words = text
+            .split_whitespace()
+            .map(|word| Ok(SummaryChunk { text: word.to_owned(), ..Default::default() }));
+        Ok(Response::new(tokio_stream::iter(words.collect::<Vec<_>>())))
     }
 }
 
