@@ -26,6 +26,11 @@ TEXT = SummarizeRequest(text="Millers make flour. Flour makes bread. It rains.",
 LONG = SummarizeRequest(text=f"All of it is {' '.join(f'word{i}' for i in range(200))}. " * 2_000)
 
 
+def with_index(folder: Path) -> tuple[str, ...]:
+    """The command, with an index of its own."""
+    return ("env", f"HSU_B_INDEX={folder}/index.sqlite3", *COMMAND)
+
+
 @pytest.fixture(scope="module")
 def reports(tmp_path_factory: pytest.TempPathFactory) -> tuple[Report, Report]:
     """What the kit says of both programs."""
@@ -61,7 +66,7 @@ def test_the_kit_leaves_out_only_what_it_has_to_be_helped_with(
 
 
 async def test_it_says_who_it_is_and_what_it_offers(tmp_path: Path) -> None:
-    async with launched(tmp_path, COMMAND) as worker:
+    async with launched(tmp_path, with_index(tmp_path)) as worker:
         told = await worker.core.handshake(HandshakeRequest(contract_version=1))
         assert ("hsu-abc-service", "0.1.0", "rust") == (told.name, told.version, told.language)
         assert [(each.name, each.fingerprint) for each in (InterfaceA, InterfaceB)] == [
@@ -70,7 +75,7 @@ async def test_it_says_who_it_is_and_what_it_offers(tmp_path: Path) -> None:
 
 
 async def test_its_log_is_followed_to_its_last_record(tmp_path: Path) -> None:
-    async with launched(tmp_path, COMMAND) as worker:
+    async with launched(tmp_path, with_index(tmp_path)) as worker:
         await worker.start()
         logs = worker.core.stream_logs(StreamLogsRequest(follow=True))
         assert 1 == (await anext(logs)).window.oldest
@@ -82,7 +87,7 @@ async def test_its_log_is_followed_to_its_last_record(tmp_path: Path) -> None:
 
 
 async def test_a_stream_of_documents_is_kept_whole_or_not_at_all(tmp_path: Path) -> None:
-    async with launched(tmp_path, COMMAND) as worker:
+    async with launched(tmp_path, with_index(tmp_path)) as worker:
         await worker.start()
         b = InterfaceBClient(worker.connection)
         with pytest.raises(InvalidArgument, match=r"document\.id: empty in message 2"):
@@ -95,7 +100,7 @@ def _document(id_: str) -> IngestRequest:
 
 
 async def test_a_call_that_takes_longer_than_the_grace_is_cut_off(tmp_path: Path) -> None:
-    async with launched(tmp_path, COMMAND) as worker:
+    async with launched(tmp_path, with_index(tmp_path)) as worker:
         await worker.start()
         a = InterfaceAClient(worker.connection)
         slow = [asyncio.ensure_future(a.summarize(LONG)) for _ in range(16)]
