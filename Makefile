@@ -23,7 +23,9 @@ GEN_TEMPLATE := $(GEN) -I templates/project/proto --out templates/project/hsu_te
 	templates/project/proto/*.proto
 
 # Languages beside Python: in examples/<language> a Makefile knows build, gen, check-gen and test.
-LANGUAGES := go node
+LANGUAGES := go node rust
+# Those of them whose generated code is committed.
+GENERATED := go node
 PROTOC := $(CURDIR)/.venv-gen/bin/python -m grpc_tools.protoc
 
 .DEFAULT_GOAL := help
@@ -84,6 +86,12 @@ test-node: $(INSTALLED)  ## Test the TypeScript examples, by themselves and with
 	$(MAKE) --directory examples/node test
 	$(BIN)/python -m pytest tests/languages/node $(ARGS)
 
+.PHONY: test-rust
+test-rust: $(INSTALLED)  ## Test the Rust examples, by themselves and with a master
+	$(MAKE) --directory examples/rust build
+	$(MAKE) --directory examples/rust test
+	$(BIN)/python -m pytest tests/languages/rust $(ARGS)
+
 .PHONY: bench
 bench: $(INSTALLED)  ## Measure starts, calls, memory; ARGS="--full --out bench/results/latest.json" for the docs
 	$(BIN)/python -m bench $(ARGS)
@@ -118,7 +126,7 @@ types: $(INSTALLED)  ## Run both type checkers
 
 # Does something for each language whose toolchain is there: $(call for-languages,<target>).
 define for-languages
-	@for language in $(LANGUAGES); do \
+	@for language in $(GENERATED); do \
 		if $(MAKE) --silent --directory examples/$$language toolchain > /dev/null 2>&1; then \
 			$(MAKE) --directory examples/$$language $(1) PROTOC="$(PROTOC)" || exit 1; \
 		else \
@@ -162,5 +170,5 @@ breaking: $(INSTALLED)  ## Compare proto/ with the last tag: nothing that is in 
 .PHONY: clean
 clean:  ## Delete what the other targets made
 	rm -rf .venv .venv-min .venv-gen dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
-	rm -rf examples/*/bin examples/node/dist examples/node/node_modules
+	rm -rf examples/*/bin examples/node/dist examples/node/node_modules examples/rust/target
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

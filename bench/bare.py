@@ -15,7 +15,8 @@ from typing import Any, Final
 import grpc.aio
 
 from bench.measure import ROOT
-from hsu_worker.wire.connection import CHANNEL_OPTIONS
+from hsu_worker.wire.address import Address
+from hsu_worker.wire.connection import channel_options
 from tests.gen.hsu_test_kinds import Answer, Ask
 
 #: Seconds after which something hangs.
@@ -160,7 +161,9 @@ async def _answering(worker: Bare) -> Bare:
 
 
 def _channel(path: str) -> grpc.aio.Channel:
-    return grpc.aio.insecure_channel(f"unix:{path}", options=CHANNEL_OPTIONS)
+    return grpc.aio.insecure_channel(
+        f"unix:{path}", options=channel_options(Address(path=str(path)))
+    )
 
 
 def _checked(line: bytes, path: str) -> None:

@@ -31,6 +31,7 @@ COVERED = {
     "git clone": "whoever runs the tests has a clone",
     "make demo": "tests/examples/test_demo.py",
     "make": "tests/test_repo.py, .ci/run",
+    "cargo": "tests/languages/rust/test_docs.py, which needs Rust",
     "go": "tests/languages/go/test_docs.py, which needs Go",
     "npm": "tests/languages/node/test_docs.py, which needs Node",
     "npx": "tests/languages/node/test_docs.py",

@@ -10,7 +10,7 @@ from grpc_health.v1 import health_pb2
 
 from hsu_worker.cli._asking import plain
 from hsu_worker.wire.address import Address
-from hsu_worker.wire.connection import CHANNEL_OPTIONS
+from hsu_worker.wire.connection import channel_options
 from hsu_worker.wire.status import system_words
 
 #: Seconds in which a channel tells whether it has a connection.
@@ -60,7 +60,7 @@ def health_changes(address: Address, name: str, timeout: float) -> Iterator[str]
 def _asking(
     address: Address, method: str, timeout: float
 ) -> Generator[Callable[[str], Callable[..., Any]], None, None]:
-    channel = grpc.insecure_channel(address.target, options=CHANNEL_OPTIONS)
+    channel = grpc.insecure_channel(address.target, options=channel_options(address))
 
     def ask(kind: str) -> Callable[..., Any]:
         made: Callable[..., Any] = getattr(channel, kind)(

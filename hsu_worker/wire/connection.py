@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeAlias
 from weakref import WeakSet
 
 import grpc.aio
@@ -15,8 +15,10 @@ from hsu_worker.wire.metadata import Metadata, bearer
 #: Bytes of metadata that our end of a connection takes from a peer that it knows.
 METADATA_BYTES: Final = 1 << 20
 
+Options: TypeAlias = tuple[tuple[str, int | str], ...]
+
 #: Options of every channel of ours.
-CHANNEL_OPTIONS: tuple[tuple[str, int], ...] = (
+_CHANNEL_OPTIONS: Options = (
     # Retries are decided by what is known of the dispatch, not by status code.
     ("grpc.enable_retries", 0),
     # grpc's default makes the second attempt to connect wait for a second, and later ones for two
@@ -35,10 +37,18 @@ CHANNEL_OPTIONS: tuple[tuple[str, int], ...] = (
 )
 
 #: Options of a channel, or a server, that notices within a minute that its peer has vanished.
-KEEPALIVE_OPTIONS: tuple[tuple[str, int], ...] = (
+KEEPALIVE_OPTIONS: Options = (
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 20_000),
 )
+
+
+def channel_options(address: Address) -> Options:
+    """What every channel of ours to an address is opened with."""
+    if not address.path:
+        return _CHANNEL_OPTIONS
+    # grpc's own is the path, escaped. Servers on Rust's h2 take that for malformed, and end the call.
+    return (*_CHANNEL_OPTIONS, ("grpc.default_authority", "localhost"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +65,7 @@ class Connection:
     # Streams of answers. Closing the channel of an older grpcio leaves those that nobody reads at
     # that moment, and then their readers wait for ever.
     streams: "WeakSet[Any]" = field(default_factory=WeakSet, repr=False, compare=False)
-    options: tuple[tuple[str, int], ...] = ()
+    options: Options = ()
     """The channel's, for further ones to the same server."""
     further: "dict[object, Connection]" = field(default_factory=dict, repr=False, compare=False)
     """Others to the same server, closed with this one."""
@@ -87,8 +97,8 @@ class Connection:
             keepalive: Notice a peer that vanished without a word, as a machine does, while a
                 stream waits for it.
         """
-        options = (
-            *CHANNEL_OPTIONS,
+        options: Options = (
+            *channel_options(address),
             *(KEEPALIVE_OPTIONS if keepalive else ()),
             ("grpc.max_receive_message_length", message_bytes),
             ("grpc.max_send_message_length", -1),

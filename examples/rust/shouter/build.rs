@@ -1,0 +1,3 @@
+fn main() {
+    hsu_build::compile(&["hsu_a.proto"], &["../../../proto"]).expect("hsu_a.proto compiles");
+}
