@@ -54,7 +54,8 @@ class Interop:
                 if request.number < 0:
                     raise _error(-request.number, request.text)
                 yield Answer(payload=bytes(request.number))
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, GeneratorExit):
+            # The latter where the caller leaves while an answer is being sent.
             self.left.add(name)
             raise
 
