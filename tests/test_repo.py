@@ -31,8 +31,8 @@ REGISTRIES = [
         ("npmjs", "org"),
         ("crates", "io"),
         # Not their domain alone: in Go that begins the names of modules.
-        ("proxy.golang", "org"),
-        ("sum.golang", "org"),
+        ("proxy", "golang.org"),
+        ("sum", "golang.org"),
         ("maven", "org"),
     )
 ]
