@@ -21,6 +21,7 @@ from hsu_worker.gen.hsu_b import (
     InterfaceBClient,
     SearchRequest,
 )
+from hsu_worker.gen.hsu_core import Core, GetStatusRequest
 from hsu_worker.testing import running
 from hsu_worker.wire.address import Address
 from hsu_worker.wire.connection import Connection
@@ -181,7 +182,8 @@ async def test_a_stream_that_stalls_holds_up_nobody(tmp_path: Path) -> None:
 
 
 async def test_a_write_that_waits_for_another_process_can_be_cancelled(tmp_path: Path) -> None:
-    async with an_index(tmp_path) as client:
+    async with running(Index(tmp_path / "index.sqlite3")) as worker:
+        client, core = worker.client(InterfaceB), worker.client(Core)
         with another_writer(tmp_path):
             first = asyncio.create_task(client.ingest([one("first")]))
             second = asyncio.create_task(client.ingest([one("second")]))
@@ -189,6 +191,10 @@ async def test_a_write_that_waits_for_another_process_can_be_cancelled(tmp_path:
             for call in (first, second):
                 call.cancel()
             await asyncio.wait([first, second])
+            # The worker hears of it a moment later, and the lock must not be free before that.
+            async with asyncio.timeout(20):
+                while (await core.get_status(GetStatusRequest())).calls_in_flight:
+                    pass
         assert IngestResponse(added=1) == await client.ingest([one("third")])
         assert {"third"} == await ids(client, "dough")
 
