@@ -5,11 +5,14 @@ import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Generator
 from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from google.rpc.error_details_pb2 import BadRequest
 from hsu_b_service1 import schema
 from hsu_b_service1.service import MAX_DOCUMENT, Index, default_path
+from hsu_b_service1.spool import Spool
+from hsu_b_service1.store import Changes
 
 from hsu_worker import InvalidArgument, Unavailable
 from hsu_worker.gen.hsu_b import (
@@ -21,11 +24,11 @@ from hsu_worker.gen.hsu_b import (
     InterfaceBClient,
     SearchRequest,
 )
-from hsu_worker.gen.hsu_core import Core, GetStatusRequest
 from hsu_worker.testing import running
 from hsu_worker.wire.address import Address
 from hsu_worker.wire.connection import Connection
 from tests.examples.conftest import EXAMPLES
+from tests.until import until
 
 
 @asynccontextmanager
@@ -181,20 +184,34 @@ async def test_a_stream_that_stalls_holds_up_nobody(tmp_path: Path) -> None:
         assert 14 == await documents(client)
 
 
+class Watched(Index):
+    """Knows the tasks that write."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.writing: list[asyncio.Task[Any]] = []
+
+    async def _write(self, spool: Spool) -> Changes:
+        task = asyncio.current_task()
+        assert task is not None
+        self.writing.append(task)
+        return await super()._write(spool)
+
+
 async def test_a_write_that_waits_for_another_process_can_be_cancelled(tmp_path: Path) -> None:
-    async with running(Index(tmp_path / "index.sqlite3")) as worker:
-        client, core = worker.client(InterfaceB), worker.client(Core)
+    index = Watched(tmp_path / "index.sqlite3")
+    async with running(index) as worker:
+        client = worker.client(InterfaceB)
         with another_writer(tmp_path):
-            first = asyncio.create_task(client.ingest([one("first")]))
-            second = asyncio.create_task(client.ingest([one("second")]))
+            calls = [asyncio.create_task(client.ingest([one(id_)])) for id_ in ("first", "second")]
+            await until(lambda: 2 == len(index.writing))
             assert set() == await ids(client, "dough")
-            for call in (first, second):
+            for call in calls:
                 call.cancel()
-            await asyncio.wait([first, second])
+            await asyncio.wait(calls)
             # The worker hears of it a moment later, and the lock must not be free before that.
-            async with asyncio.timeout(20):
-                while (await core.get_status(GetStatusRequest())).calls_in_flight:
-                    pass
+            await until(lambda: all(task.cancelling() for task in index.writing))
+            await asyncio.sleep(0)
         assert IngestResponse(added=1) == await client.ingest([one("third")])
         assert {"third"} == await ids(client, "dough")
 
