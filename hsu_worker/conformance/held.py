@@ -66,6 +66,16 @@ class Held:
         answer = await self.end(patience)
         expect_that(answer.code not in _CUT, f"{self.slow.path}, {when}: its own end", answer)
 
+    async def cut_off(self) -> Answer:
+        """How it has ended, when the worker has.
+
+        Raises:
+            NotMet: It goes on.
+        """
+        await asyncio.wait((self.answer,), timeout=bounds.ANSWER)
+        expect_that(self.answer.done(), "an end of the call", "none")
+        return self.answer.result()
+
     async def cancel(self) -> None:
         """Leave it."""
         self.answer.cancel()

@@ -13,7 +13,7 @@ _KEYS = keys_of(UnitConfig)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Changes:
-    """Names of units, in the order of the file.
+    """What a reload has done: names of units, in the order of the file.
 
     changes = await master.reload()
     print("replaced:", *changes.replaced)
@@ -23,7 +23,7 @@ class Changes:
     removed: tuple[str, ...] = ()
     """Their calls ended, or their `drain` did, and nothing is left of them."""
     replaced: tuple[str, ...] = ()
-    """They are launched otherwise: one that ran is drained and started again."""
+    """They are launched otherwise: one that serves goes on until the new one takes its place."""
     adjusted: tuple[str, ...] = ()
     """What has changed holds without a new process."""
     routed: tuple[str, ...] = ()

@@ -137,14 +137,7 @@ class ControlService:
     async def reload(self, request: wire.ReloadRequest) -> wire.ReloadResponse:
         """Read the configuration again."""
         with _as_answers():
-            changes = await self._master.reload()
-        return wire.ReloadResponse(
-            added=changes.added,
-            removed=changes.removed,
-            replaced=changes.replaced,
-            adjusted=changes.adjusted,
-            routed=changes.routed,
-        )
+            return messages.changes_message(await self._master.reload())
 
     async def logs(self, request: wire.LogsRequest) -> AsyncGenerator[wire.LogsResponse, None]:
         """A unit's log; a batch is taken when the one before it is on its way."""

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import asdict, fields
 from typing import Any, cast
 
 from google.protobuf.duration_pb2 import Duration
@@ -9,6 +10,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from hsu_worker.errors import HsuError
 from hsu_worker.gen import hsu_master as wire
+from hsu_worker.master.changes import Changes
 from hsu_worker.master.event import Crash, Event, Kind
 from hsu_worker.master.logs import LogBatch, LogLine
 from hsu_worker.master.policy import Phase
@@ -133,6 +135,16 @@ def _line(line: LogLine) -> wire.LogLine:
         source=line.source,
         text=line.text,
     )
+
+
+def changes_message(changes: Changes) -> wire.ReloadResponse:
+    """What a reload has changed, to be sent."""
+    return wire.ReloadResponse(**asdict(changes))
+
+
+def to_changes(message: wire.ReloadResponse) -> Changes:
+    """What a reload has changed, as it came."""
+    return Changes(**{each.name: tuple(getattr(message, each.name)) for each in fields(Changes)})
 
 
 def _number(enum: Any, word: str, prefix: str) -> Any:

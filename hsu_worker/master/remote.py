@@ -146,13 +146,7 @@ class RemoteMaster:
         """As `Master.reload`."""
         with self._errors():
             answer = await self._control().reload(wire.ReloadRequest())
-        return Changes(
-            added=tuple(answer.added),
-            removed=tuple(answer.removed),
-            replaced=tuple(answer.replaced),
-            adjusted=tuple(answer.adjusted),
-            routed=tuple(answer.routed),
-        )
+        return messages.to_changes(answer)
 
     async def status(self) -> Mapping[str, UnitStatus]:
         """As `Master.status`."""

@@ -77,9 +77,7 @@ async def shutdown_cuts_off(lab: Lab) -> None:
     async with lab.launch(run=True) as worker, held(lab, worker) as call:
         await worker.shutdown(_SHORT)
         await worker.leaves(_SHORT + bounds.LEAVE, f"Shutdown with a grace of {_SHORT:g} s")
-        await asyncio.wait((call.answer,), timeout=bounds.ANSWER)
-        expect_that(call.answer.done(), "an end of the call", "none")
-        answer = call.answer.result()
+        answer = await call.cut_off()
         expect_that(answer.code != "OK", f"{call.slow.path}, cut off: an error", answer)
 
 
@@ -93,9 +91,7 @@ async def cut_off_reason(lab: Lab) -> None:
     async with lab.launch(run=True) as worker, held(lab, worker) as call:
         await worker.shutdown(_SHORT)
         await worker.exited(_SHORT + bounds.LEAVE, f"Shutdown with a grace of {_SHORT:g} s")
-        await asyncio.wait((call.answer,), timeout=bounds.ANSWER)
-        expect_that(call.answer.done(), "an end of the call", "none")
-        answer = call.answer.result()
+        answer = await call.cut_off()
         expect_that(
             (answer.code, answer.dispatched, answer.reason)
             == ("UNAVAILABLE", "yes", "hsu CUT_OFF"),
