@@ -40,8 +40,10 @@ def health_changes(address: Address, name: str, timeout: float) -> Iterator[str]
     """As `health`, and then whenever it changes, until the server ends it.
 
     Raises:
-        NoAnswer: There is no first answer within the timeout, or the connection broke.
+        NoAnswer: There is no first answer within the timeout, or the connection to a server that
+            was SERVING broke.
     """
+    status = "SERVING"
     with _asking(address, "Watch", timeout) as ask:
         call = ask("unary_stream")(_request(name))
         late = threading.Timer(timeout, call.cancel)
@@ -50,7 +52,12 @@ def health_changes(address: Address, name: str, timeout: float) -> Iterator[str]
         try:
             for answer in call:
                 late.cancel()
-                yield _status(answer)
+                status = _status(answer)
+                yield status
+        except grpc.RpcError:
+            # One that leaves has told so, and may be gone before the stream's end is sent.
+            if status == "SERVING" or call.code() is not grpc.StatusCode.UNAVAILABLE:
+                raise
         finally:
             late.cancel()
             call.cancel()

@@ -490,9 +490,9 @@ MUTANTS = (
     ),
     mutant(
         "health-list",
-        '        listed = b""\n',
-        '        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "")\n        listed = b""\n',
-        "UNIMPLEMENTED",
+        'for name in ("", "live", INTERFACE.full_name):\n            # A map',
+        'for name in ("", INTERFACE.full_name):\n            # A map',
+        "['live']",
     ),
     # ---- calling
     mutant(
