@@ -199,7 +199,11 @@ class LoadError(HsuError):
 
 
 class AddressError(HsuError):
-    """An address that is malformed, or can't be listened on."""
+    """An address that can't be used."""
+
+
+class MalformedAddress(AddressError):
+    """An address that is none, or none for this purpose. The message shows what to write."""
 
 
 class LaunchError(HsuError):

@@ -3,6 +3,8 @@
 import difflib
 import importlib
 import inspect
+import pkgutil
+import sys
 from collections.abc import Callable
 from pathlib import PurePosixPath
 from types import ModuleType
@@ -69,11 +71,23 @@ def _import(target: str, name: str, launched: bool) -> ModuleType:
         if error.name is None or not f"{name}.".startswith(f"{error.name}."):
             raise
         missing = error.name
+    if near := _module_near(missing):
+        raise LoadError(f"{target!r}: there is no module {missing!r}; did you mean {near!r}?")
     cure = "set `cwd` in hsu.toml to" if launched else "start from"
     raise LoadError(
         f"{target!r}: there is no module {missing!r}; "
         f"{cure} the folder that holds it, or install it"
     )
+
+
+def _module_near(name: str) -> str:
+    """The module beside it that is called nearly so; empty: there is none."""
+    package, _, last = name.rpartition(".")
+    # The first folder of the path is the app's.
+    folders = getattr(sys.modules[package], "__path__", ()) if package else sys.path[:1]
+    names = [each.name for each in pkgutil.iter_modules(folders)]
+    near = difflib.get_close_matches(last, names, n=1)
+    return f"{package}.{near[0]}" if near and package else "".join(near)
 
 
 def _attribute(module: ModuleType, path: str) -> Any:

@@ -17,6 +17,16 @@ PAGES = [
     path for where in ("*.md", "docs/*.md", "examples/*/*.md") for path in sorted(ROOT.glob(where))
 ]
 
+#: Blocks that no page runs, by page and language, and why. `text` is what somebody sees, or a drawing.
+NOT_RUN = {
+    ("docs/conformance.md", "yaml"): "a step for a CI service",
+    ("docs/go-plugin.md", "go"): "examples/go/plugin_host makes the same call",
+    ("docs/launch-contract.md", "abnf"): "a grammar; the vectors below it are tested",
+    ("docs/launch-contract.md", "proto"): "tests/test_launch_contract.py compiles them",
+    ("docs/serving.md", "dockerfile"): "an image needs a builder of images",
+    ("docs/serving.md", "ini"): "a unit of systemd needs systemd",
+}
+
 _SVG = "{http://www.w3.org/2000/svg}"
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 _FENCED = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)
@@ -71,6 +81,17 @@ def test_every_page_is_in_the_index() -> None:
     index = (ROOT / "docs" / "README.md").read_text()
     linked = {link.partition("#")[0] for link in _LINK.findall(index)}
     assert {page.name for page in ROOT.glob("docs/*.md")} - {"README.md"} <= linked
+
+
+def test_blocks_that_do_not_run_are_listed() -> None:
+    run_or_seen = ("python", "console", "toml", "json", "text")
+    left_alone = {
+        (name(page), block.language)
+        for page in PAGES
+        for block in blocks(page.read_text())
+        if not block.file and block.language not in run_or_seen
+    }
+    assert set(NOT_RUN) == left_alone
 
 
 def test_the_picture_holds_its_words_as_text_and_is_readable_in_the_dark() -> None:

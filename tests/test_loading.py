@@ -125,6 +125,21 @@ def test_a_module_that_is_not_there_is_named(write: Write, target: str, missing:
 
 
 @pytest.mark.parametrize(
+    ("target", "missing", "near"),
+    [
+        ("mypgk.plain:app", "mypgk", "mypkg"),
+        ("mypkg.plian:app", "mypkg.plian", "mypkg.plain"),
+    ],
+)
+def test_a_module_that_is_misspelt_is_told_with_the_nearest(
+    write: Write, target: str, missing: str, near: str
+) -> None:
+    write("", "mypkg/__init__.py", head="")
+    write("", "mypkg/plain.py", head="")
+    assert f"{target!r}: there is no module {missing!r}; did you mean {near!r}?" == refused(target)
+
+
+@pytest.mark.parametrize(
     ("text", "kind", "message"),
     [
         ("import nowhere_at_all", ModuleNotFoundError, "No module named 'nowhere_at_all'"),

@@ -24,8 +24,10 @@ from hsu_worker.errors import (
     InterfaceMismatch,
     LaunchError,
     LoadError,
+    MalformedAddress,
     RpcError,
     StartError,
+    UnknownUnit,
 )
 
 
@@ -39,6 +41,9 @@ class ExitCode(IntEnum):
     #: Nothing has been served.
     NOT_STARTED = 3
 
+
+#: Names and addresses that were written wrong.
+_WRITTEN_WRONG = (MalformedAddress, UnknownUnit)
 
 #: Errors after which nothing has been served.
 _NOTHING_SERVED = (
@@ -104,7 +109,11 @@ class _Commands(click.Group):
         except HsuError as error:
             serves = ctx.invoked_subcommand in _SERVING
             causes = (*_NOTHING_SERVED, ConfigError) if serves else _NOTHING_SERVED
-            shown = NotStarted if isinstance(error, causes) else Failed
+            shown: type[click.ClickException] = Failed
+            if isinstance(error, _WRITTEN_WRONG):
+                shown = WrongInput
+            elif isinstance(error, causes):
+                shown = NotStarted
             raise shown(said(error)) from error
 
 

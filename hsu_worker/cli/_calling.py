@@ -12,7 +12,7 @@ from typing import Any, Final
 import click
 from google.protobuf.descriptor_pool import DescriptorPool
 
-from hsu_worker.cli import Failed, WrongInput, _stdin
+from hsu_worker.cli import Failed, WrongInput, _stdin, said
 from hsu_worker.cli._asking import plain
 from hsu_worker.cli._caller import Caller
 from hsu_worker.cli._failures import failure
@@ -22,7 +22,7 @@ from hsu_worker.cli._methods import find_method, method_in
 from hsu_worker.cli._server import Server, reached
 from hsu_worker.cli._starts import starts_shown
 from hsu_worker.codegen.descriptors import read_protos
-from hsu_worker.errors import RpcError
+from hsu_worker.errors import Dispatch, RpcError, Unimplemented
 from hsu_worker.interface import Method
 from hsu_worker.master.router import CORE
 from hsu_worker.wire.client import time_left
@@ -77,6 +77,9 @@ class Call:
                     if self.timed:
                         click.echo(_timing(found, caller), err=True)
             except RpcError as error:
+                if isinstance(error, Unimplemented) and error.dispatched is Dispatch.NO:
+                    # The master has no such unit, or the unit no such interface.
+                    raise WrongInput(said(error)) from None
                 raise server.unreached(error) or Failed(failure(error, pool)) from None
 
     async def _find(self, server: Server) -> tuple[Method, DescriptorPool]:

@@ -93,7 +93,12 @@ async def at_server(server: Server, name: str) -> Found:
             return _named(name, Protos(files), str(server))
     names = [each for each in await server.names() if not each.startswith(_EVERY_SERVER)]
     if name:
-        raise WrongInput(f"{server} has nothing called {name!r}{nearest(name, names)}")
+        # Those of its package may have it misspelt; to look at all would start every unit.
+        package = name.rpartition(".")[0]
+        near = [each for each in names if each.rpartition(".")[0] == package]
+        protos = Protos(await server.files(near))
+        known = [*names, *(each for each in protos.names if each not in names)]
+        raise WrongInput(f"{server} has nothing called {name!r}{nearest(name, known)}")
     if Master.name in names:
         return Found(protos=Protos({}), shown=(), names=names)
     offered = [each for each in names if each != Core.name] or names

@@ -1,6 +1,7 @@
 """JSON to requests; what is wrong in it is named with its place, all of it at once."""
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
@@ -22,11 +23,12 @@ _SCALARS: Final = {
     "float": "a number",
     "string": "a string",
 }
+_BYTES_VALUE: Final = "google.protobuf.BytesValue"
 #: Messages that JSON has a form of its own for.
 _FORMS: Final = {
     "google.protobuf.Any": 'an object with "@type"',
     "google.protobuf.BoolValue": "true or false",
-    "google.protobuf.BytesValue": "base64 in quotes",
+    _BYTES_VALUE: "base64 in quotes",
     "google.protobuf.DoubleValue": "a number",
     "google.protobuf.Duration": 'a duration such as "1.5s"',
     "google.protobuf.FieldMask": 'names of fields such as "text,atMost"',
@@ -41,6 +43,8 @@ _FORMS: Final = {
     "google.protobuf.UInt64Value": "a whole number (uint64)",
     "google.protobuf.Value": "any JSON",
 }
+#: Both alphabets of the JSON form of bytes.
+_BASE64: Final = re.compile(r"[A-Za-z0-9+/_-]*={0,2}")
 #: Characters of a value that a message repeats.
 _SHOWN: Final = 40
 #: Characters before and after the place at which a text is no JSON.
@@ -72,7 +76,11 @@ def read_request(text: str, kind: type[Message], pool: DescriptorPool, *, name: 
     else:
         reader = _Reader(pool)
         try:
-            return reader.parse(document, kind)
+            request = reader.parse(document, kind)
+            if _holds_bytes(kind.DESCRIPTOR):
+                problems += reader.problems(document, kind.DESCRIPTOR, "")
+            if not problems:
+                return request
         except json_format.ParseError as error:
             problems += reader.problems(document, kind.DESCRIPTOR, "")
             problems = problems or [str(error)]
@@ -113,7 +121,9 @@ class _Reader:
     def problems(self, document: Any, message: Any, place: str) -> Iterator[str]:
         """What of a document doesn't fit a message; the place is empty for the whole of it."""
         if form := _FORMS.get(message.full_name):
-            if problem := self._unfit(document, message):
+            problem = self._unfit(document, message)
+            is_bytes = message.full_name == _BYTES_VALUE
+            if problem or (is_bytes and _is_broken_base64(document, message.fields[0])):
                 held = isinstance(document, dict) and "@type" in document
                 expected = problem if held else f"expected {form}, got {_shown(document)}"
                 yield f"{place or message.full_name}: {expected}"
@@ -173,7 +183,9 @@ class _Reader:
         """
         if field.message_type is not None:
             yield from self.problems(value, field.message_type, place)
-        elif self._unfit({holder.name: whole}, holder.containing_type):
+        elif _is_broken_base64(value, field) or self._unfit(
+            {holder.name: whole}, holder.containing_type
+        ):
             names = [each.name for each in field.enum_type.values] if field.enum_type else []
             hint = nearest(str(value), names, listed=False)
             yield f"{place}: expected {_expected(field)}, got {_shown(value)}{hint}"
@@ -185,6 +197,27 @@ class _Reader:
         except json_format.ParseError as error:
             return str(error).partition("\n")[0]
         return ""
+
+
+def _holds_bytes(message: Any) -> bool:
+    """A field of the message, or of one in it, is of type bytes."""
+    seen, queue = {message.full_name}, [message]
+    for kind in queue:
+        for field in kind.fields:
+            if field.type == field.TYPE_BYTES:
+                return True
+            inner = field.message_type
+            if inner is not None and inner.full_name not in seen:
+                seen.add(inner.full_name)
+                queue.append(inner)
+    return False
+
+
+def _is_broken_base64(value: Any, field: FieldDescriptor) -> bool:
+    """The parser drops what is no base64, and takes the rest."""
+    if field.type != field.TYPE_BYTES or not isinstance(value, str):
+        return False
+    return _BASE64.fullmatch(value) is None or len(value.rstrip("=")) % 4 == 1
 
 
 def _expected(field: FieldDescriptor) -> str:

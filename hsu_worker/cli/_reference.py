@@ -67,15 +67,19 @@ def _escaped(text: str) -> str:
     return text.replace("<", "&lt;")
 
 
-def environment_reference() -> str:
-    """A table of the variables that stand for options: docs/environment.md ends with it."""
-    rows = [
-        f"| `{name}` | `{context.command_path.removeprefix('hsu-worker ')} {_longest(option)}` |"
+def variables() -> dict[str, str]:
+    """The variables that stand for options, and for which ones: `list --json`."""
+    return {
+        name: f"{context.command_path.removeprefix('hsu-worker ')} {_longest(option)}"
         for command, context in _commands(main, click.Context(main, info_name="hsu-worker"))
         for option in command.params
         for name in _variables(option)
-        if name != "HSU_MASTER"
-    ]
+    }
+
+
+def environment_reference() -> str:
+    """A table of the variables that stand for options: docs/environment.md ends with it."""
+    rows = [f"| `{name}` | `{it}` |" for name, it in variables().items() if name != "HSU_MASTER"]
     return "\n".join(["| variable | stands for |", "| --- | --- |", *sorted(rows)]) + "\n"
 
 

@@ -7,8 +7,7 @@ from pathlib import Path
 
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
 
-from hsu_worker.cli import WrongInput
-from hsu_worker.errors import AddressError, HsuError, RpcError, Unauthenticated, Unimplemented
+from hsu_worker.errors import HsuError, RpcError, Unauthenticated, Unimplemented
 from hsu_worker.master.discovery import Place, find_master, server_at
 from hsu_worker.master.remote import connect, unanswered
 from hsu_worker.wire.connection import Connection
@@ -86,18 +85,13 @@ async def reached(
     """The server at an address or, without one, the master that `where` names or that runs.
 
     Raises:
-        HsuError: There is no master, several, or the token can't be read.
-
-        WrongInput: The address is none.
+        HsuError: There is no master, several, the address is none, or the token can't be read.
     """
-    try:
-        place = (
-            server_at(address, token_file=token_file)
-            if address
-            else find_master(where, token_file=token_file)
-        )
-    except AddressError as error:
-        raise WrongInput(str(error)) from None
+    place = (
+        server_at(address, token_file=token_file)
+        if address
+        else find_master(where, token_file=token_file)
+    )
     connection = connect(place)
     try:
         yield Server(connection, place, named=bool(address))

@@ -18,15 +18,16 @@ def command(as_json: bool) -> None:
     """Find what is wrong with this installation and this project, and how to mend it.
 
     It looks at the interpreter and its packages, at the pyproject.toml, the generated code and the
-    hsu.toml in this folder, at the masters that run, and at the limits of this shell. It changes
-    nothing, but for the leavings of killed masters, which every command removes.
+    hsu.toml in this folder, at the masters that run, and at the variables and limits of this shell.
+    It changes nothing, but for the leavings of killed masters, which every command removes.
 
     The exit code is 1 when something won't work; warnings leave it 0.
     """
+    from hsu_worker.cli._reference import variables
     from hsu_worker.doctor.examine import examine
     from hsu_worker.doctor.finding import Verdict
 
-    found = list(examine(Path()))
+    found = list(examine(Path(), variables()))
     counts = {verdict: sum(each.verdict is verdict for each in found) for verdict in Verdict}
     if as_json:
         print_json([asdict(each) for each in found])

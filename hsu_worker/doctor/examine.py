@@ -1,11 +1,12 @@
 """All checks, one after the other."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Final
 
 from hsu_worker.doctor.bytecode import bytecode
 from hsu_worker.doctor.config import config
+from hsu_worker.doctor.environment import environment
 from hsu_worker.doctor.finding import Check, Finding, problem
 from hsu_worker.doctor.generated import generated
 from hsu_worker.doctor.installation import grpc_variables, packages, python, requirements
@@ -29,13 +30,18 @@ CHECKS: Final[tuple[Check, ...]] = (
 )
 
 
-def examine(folder: Path) -> Iterator[Finding]:
+def examine(folder: Path, variables: Collection[str] = ()) -> Iterator[Finding]:
     """Look at this installation, and at the project in a folder.
 
-    for finding in examine(Path()):
-        print(finding.verdict, finding.cause)
+        for finding in examine(Path()):
+            print(finding.verdict, finding.cause)
+
+    Args:
+        folder: The folder of the project.
+
+        variables: Those that stand for options of commands.
     """
-    for check in CHECKS:
+    for check in (*CHECKS, environment(variables)):
         try:
             yield from check(folder)
         except Exception as error:

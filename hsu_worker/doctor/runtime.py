@@ -10,7 +10,7 @@ from typing import Final
 
 from hsu_worker.doctor.finding import Finding, Verdict, ok, problem, warning
 from hsu_worker.doctor.reach import unreachable
-from hsu_worker.errors import ConfigError, NoMaster
+from hsu_worker.errors import ConfigError, MalformedAddress, NoMaster
 from hsu_worker.master.config import Config
 from hsu_worker.master.discovery import find_master
 from hsu_worker.master.folder import (
@@ -102,7 +102,7 @@ def _in(parent: Path) -> Iterator[Finding]:
 def _named(where: str) -> Iterator[Finding]:
     try:
         place = find_master(where)
-    except (ConfigError, NoMaster) as error:
+    except (ConfigError, MalformedAddress, NoMaster) as error:
         yield problem(_MASTERS, f"HSU_MASTER: {error}", "unset HSU_MASTER, or correct it")
         return
     if trouble := unreachable(place.address):

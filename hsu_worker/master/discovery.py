@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from hsu_worker.errors import AddressError, ConfigError, NoMaster
+from hsu_worker.errors import AddressError, ConfigError, MalformedAddress, NoMaster
 from hsu_worker.master.folder import SOCKET, TOKEN, Owner, running_masters, runtime_folders
 from hsu_worker.master.secret_file import read_token
 from hsu_worker.wire.address import Address
@@ -48,6 +48,8 @@ def find_master(
     Raises:
         NoMaster: There is none, or more than one.
 
+        MalformedAddress: `where` is neither an address nor a folder.
+
         ConfigError: The token can't be read.
     """
     own = own_master()
@@ -62,7 +64,7 @@ def find_master(
     if (folder / SOCKET).exists():
         return _in_folder(folder, token_file)
     if not folder.is_dir():
-        raise NoMaster(
+        raise MalformedAddress(
             f"{where}: neither an address, such as tcp:127.0.0.1:7000, nor a master's folder"
         )
     return _in_folder(_only("no master runs", folder), token_file)
@@ -122,10 +124,7 @@ def _in_folder(folder: Path, token_file: Path | None) -> Place:
 
 
 def _at(where: str, token_file: Path | None, environ: Mapping[str, str]) -> Place:
-    try:
-        address = Address.parse(where)
-    except AddressError as error:
-        raise NoMaster(str(error)) from None
+    address = Address.parse(where)
     if token_file is None and (token := environ.get("HSU_MASTER_TOKEN")):
         return _place(address, token, "HSU_MASTER_TOKEN")
     named = token_file or environ.get("HSU_MASTER_TOKEN_FILE")

@@ -15,7 +15,7 @@ def offered(
     *,
     show: Callable[[str], str] = str,
 ) -> str:
-    """What there is: `configured: a, b`; of many the nearest, `did you mean 'index'?`.
+    """What is near, `did you mean 'index'?`, or else what there is: `configured: a, b`.
 
     Args:
         name: What was asked for.
@@ -26,9 +26,8 @@ def offered(
 
         show: How a listed name is written.
     """
-    more = len(known) - MOST
-    near = get_close_matches(name, known, n=1) if more > 0 else []
-    if near:
+    if near := get_close_matches(name, known, n=1):
         return f"did you mean {near[0]!r}?"
+    more = len(known) - MOST
     listed = ", ".join(map(show, list(known)[:MOST])) or "none"
     return f"{what}: {listed} and {more} more" if more > 0 else f"{what}: {listed}"

@@ -4,7 +4,7 @@ import ipaddress
 import re
 from dataclasses import dataclass, replace
 
-from hsu_worker.errors import AddressError
+from hsu_worker.errors import MalformedAddress
 
 #: Longest Unix path, in bytes. Linux takes 107 and macOS 103; the contract leaves some room.
 MAX_UNIX_PATH = 100
@@ -38,7 +38,7 @@ class Address:
         """Read an address.
 
         Raises:
-            AddressError: It is malformed; the message shows the cure.
+            MalformedAddress: It is malformed; the message shows the cure.
         """
         kind, _, rest = text.partition(":")
         if kind == "unix":
@@ -46,7 +46,7 @@ class Address:
         if kind == "tcp":
             host, _, port = rest.rpartition(":")
             return cls(port=_port(text, port), host=_host(text, host))
-        raise AddressError(f"address {text!r}: neither a Unix path nor TCP; {_CURE}")
+        raise MalformedAddress(f"address {text!r}: neither a Unix path nor TCP; {_CURE}")
 
     @property
     def is_unix(self) -> bool:
@@ -82,10 +82,10 @@ class Address:
             unless: How somebody says that they are.
 
         Raises:
-            AddressError: Not only this machine can reach it.
+            MalformedAddress: Not only this machine can reach it.
         """
         if not self.is_local:
-            raise AddressError(
+            raise MalformedAddress(
                 f"address {self}: others in the network could read and make calls; "
                 f"listen at tcp:127.0.0.1:0, or {unless}"
             )
@@ -94,10 +94,10 @@ class Address:
         """Refuse to dial what only a server can listen at.
 
         Raises:
-            AddressError: The port is 0.
+            MalformedAddress: The port is 0.
         """
         if not self.is_unix and self.port == 0:
-            raise AddressError(
+            raise MalformedAddress(
                 f"address '{self}': port 0 can't be dialled; write the worker's port"
             )
 
@@ -113,14 +113,14 @@ class Address:
 
 def _path(text: str, path: str) -> str:
     if not path.startswith("/"):
-        raise AddressError(f"address {text!r}: the path is not absolute; {_CURE}")
+        raise MalformedAddress(f"address {text!r}: the path is not absolute; {_CURE}")
     if not path.isascii() or not path.isprintable() or set(path) & _ESCAPES:
-        raise AddressError(
+        raise MalformedAddress(
             f"address {text!r}: the path holds something else than printable ASCII, "
             "or one of % ? # ,; choose another folder"
         )
     if len(path) > MAX_UNIX_PATH:
-        raise AddressError(
+        raise MalformedAddress(
             f"address {text!r}: the path has {len(path)} bytes, "
             f"{MAX_UNIX_PATH} are possible; choose a shorter folder"
         )
@@ -135,10 +135,12 @@ def _host(text: str, host: str) -> str:
             pass
     elif _NAME.fullmatch(host):
         return host.lower()
-    raise AddressError(f"address {text!r}: {host!r} is no host; {_CURE}, or tcp:[::1]:0 for IPv6")
+    raise MalformedAddress(
+        f"address {text!r}: {host!r} is no host; {_CURE}, or tcp:[::1]:0 for IPv6"
+    )
 
 
 def _port(text: str, port: str) -> int:
     if not _DIGITS.fullmatch(port) or int(port) > 65535:
-        raise AddressError(f"address {text!r}: {port!r} is not a port; {_CURE}")
+        raise MalformedAddress(f"address {text!r}: {port!r} is not a port; {_CURE}")
     return int(port)

@@ -29,8 +29,17 @@ MAX_DETAILS = 4 << 10
 #: round_robin policies have it from one place; a test holds it against each grpc that we run on).
 _NOT_CONNECTED = "failed to connect to all addresses; last error: "
 
+#: What it says of a server that speaks something else.
+_NO_GRPC: Final = "Failed parsing HTTP/2"
+
 #: What an older grpc puts behind the system's words.
 _NUMBER = re.compile(r" \(\d+\)$")
+
+#: What grpc says of a call whose deadline has passed here; a newer one puts words around it.
+_LATE: Final = "Deadline Exceeded"
+
+#: How the system says that a connection has ended under a call.
+_BROKEN: Final = ("Socket closed", "Connection reset by peer", "Broken pipe")
 
 #: What grpc says of a message over the limit, at either end; not what to do about it.
 _TOO_LARGE = "eceived message larger than max"
@@ -137,7 +146,7 @@ def from_grpc(error: grpc.aio.AioRpcError, *, answered: bool = False, target: st
         dispatched = Dispatch.YES
     else:
         dispatched = Dispatch.UNKNOWN
-    message = error.details() or ""
+    message = _in_plain_words(code, error.details() or "")
     if code is Code.RESOURCE_EXHAUSTED and _TOO_LARGE in message:
         message += ": send less, or raise App(limits=Limits(message_bytes=...))"
     details = _details(trailers.get(STATUS_DETAILS))
@@ -146,6 +155,17 @@ def from_grpc(error: grpc.aio.AioRpcError, *, answered: bool = False, target: st
         failed.dispatched = dispatched
         return failed
     return RPC_ERRORS[code](message, details=details, dispatched=dispatched)
+
+
+def _in_plain_words(code: Code, message: str) -> str:
+    end = message.removesuffix(")")
+    if code is Code.DEADLINE_EXCEEDED and end.endswith(_LATE):
+        return "no answer within the deadline"
+    if code is Code.UNAVAILABLE and not message.startswith(_NOT_CONNECTED):
+        for broken in _BROKEN:
+            if end.endswith(broken):
+                return f"the connection broke: {broken}"
+    return message
 
 
 def _is_start_error(details: Sequence[Message]) -> bool:
@@ -173,6 +193,8 @@ def no_connection(error: RpcError) -> str:
 
 def system_words(message: str) -> str:
     """The end of what grpc says of a connection: `Connection refused`."""
+    if _NO_GRPC in message:
+        return "what listens there speaks no gRPC"
     return _NUMBER.sub("", message.rpartition(": ")[2])
 
 

@@ -98,7 +98,7 @@ def run_serving(options: Serving, reloader: ReloadPipe | None = None) -> int:
             life = live_serving(app, options, ring, reloader=reloader, started=recording.install)
             failure = run(life)
     except HsuError as error:
-        _complain(f"Error: {error}", options.log_format)
+        _complain(str(error), options.log_format)
         return BEYOND_REPAIR if reloader and isinstance(error, AddressError) else NOT_STARTED
     if failure:
         _complain(f"{options.app!r} could not start: {failure}", options.log_format)
@@ -156,4 +156,4 @@ def _complain(problem: str, log_format: LogFormat) -> None:
     if log_format == "json":
         log.error("%s", problem)
     else:
-        print(problem, file=sys.stderr)
+        print(f"Error: {problem}", file=sys.stderr)

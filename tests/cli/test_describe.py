@@ -101,6 +101,7 @@ def test_a_message_and_an_enum_are_described(there: Answering) -> None:
     [
         ("hsu.test.v1.Kinds/Unarry", "did you mean 'hsu.test.v1.Kinds.Unary'?"),
         ("hsu.test.v1.Kindz", "did you mean 'hsu.test.v1.Kinds'?"),
+        ("hsu.test.v1.Annswer", "did you mean 'hsu.test.v1.Answer'?"),
         ("nothing", "it has hsu.core.v1.Core, hsu.test.v1.Kinds"),
     ],
 )

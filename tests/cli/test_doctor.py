@@ -48,13 +48,14 @@ def test_each_finding_is_a_line_with_its_cure_below(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(examining, "CHECKS", (finding(WELL, WARNING, PROBLEM),))
     assert (
         """\
-ok       one         it is there
-warning  number-two  it is old
-                     -> get another
-problem  three       it is wrong:
-                     here, and
-                     there [2J
-                     -> mend it
+ok       one          it is there
+warning  number-two   it is old
+                      -> get another
+problem  three        it is wrong:
+                      here, and
+                      there [2J
+                      -> mend it
+ok       environment  no variable of this shell is misspelt
 1 problem, 1 warning
 """
         == run("doctor").stdout
@@ -63,10 +64,12 @@ problem  three       it is wrong:
 
 def test_findings_are_json_on_request(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(examining, "CHECKS", (finding(WELL, WARNING),))
+    *found, environment = run("doctor", "--json").json
+    assert "environment" == environment["id"]
     assert [
         {"id": "one", "verdict": "ok", "cause": "it is there", "cure": ""},
         {"id": "number-two", "verdict": "warning", "cause": "it is old", "cure": "get another"},
-    ] == run("doctor", "--json").json
+    ] == found
 
 
 def test_a_check_that_breaks_hides_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,9 +77,10 @@ def test_a_check_that_breaks_hides_nothing(monkeypatch: pytest.MonkeyPatch) -> N
     done = run("doctor")
     assert 1 == done.exit_code
     assert [
-        "problem  broken  the check itself failed: ZeroDivisionError: by zero",
-        "                 -> report it, please",
-        "ok       one     it is there",
+        "problem  broken       the check itself failed: ZeroDivisionError: by zero",
+        "                      -> report it, please",
+        "ok       one          it is there",
+        "ok       environment  no variable of this shell is misspelt",
         "1 problem",
     ] == done.stdout.splitlines()
 

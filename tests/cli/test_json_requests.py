@@ -33,6 +33,8 @@ def problems(text: str, kind: type[Message] = Ask, name: str = "") -> list[str]:
         ('{"text": "a", "number": "7"}', Ask, Ask(text="a", number=7)),
         ('{"text": null}', Ask, Ask()),
         ('{"payload": "aGk="}', Ask, Ask(payload=b"hi")),
+        ('{"payload": "_-8"}', Ask, Ask(payload=b"\xff\xef")),
+        ('"aGk="', wrappers.BytesValue, wrappers.BytesValue(value=b"hi")),
         ('{"retryDelay": "1.5s"}', details.RetryInfo, None),
         ('{"retry_delay": "1.5s"}', details.RetryInfo, None),
         ('{"a": [1, {"b": null}]}', struct_pb2.Struct, None),
@@ -98,6 +100,14 @@ def test_what_is_no_json_is_told_with_its_place(text: str, message: str) -> None
         ('{"number": true}', Ask, ["number: expected a whole number (int64), got true"]),
         ('{"number": 1e30}', Ask, ["number: expected a whole number (int64), got 1e+30"]),
         ('{"number": 1.5}', Ask, ["number: expected a whole number (int64), got 1.5"]),
+        ('{"payload": "%%"}', Ask, ['payload: expected base64 in quotes, got "%%"']),
+        ('{"payload": "aGk=a"}', Ask, ['payload: expected base64 in quotes, got "aGk=a"']),
+        ('{"payload": "a"}', Ask, ['payload: expected base64 in quotes, got "a"']),
+        (
+            '"%%"',
+            wrappers.BytesValue,
+            ['google.protobuf.BytesValue: expected base64 in quotes, got "%%"'],
+        ),
         ('{"payload": 5}', Ask, ["payload: expected base64 in quotes, got 5"]),
         (
             f'{{"number": "{"x" * 50}"}}',

@@ -72,7 +72,7 @@ async def test_a_start_that_fails_says_why(shell: Shell) -> None:
     assert ["u", "x"] == [each["unit"] for each in results]
     assert "no model" in results[0]["error"]
     assert "there is no unit 'x'; configured: u" == results[1]["error"]
-    assert 1 == code
+    assert 2 == code
     assert "no model" in errors
     assert errors.endswith("Error: there is no unit 'x'; configured: u\n")
 
@@ -256,7 +256,8 @@ async def test_a_master_without_the_session_of_this_shell_is_found(
 async def test_an_unknown_unit_is_named_with_those_that_there_are(shell: Shell) -> None:
     async with running(shell):
         for command in ("start", "stop", "restart", "swap", "logs", "why"):
-            assert "there is no unit 'x'; configured: u" == await shell.error(command, "x")
+            refused = await shell.error(command, "x", code=2)
+            assert "there is no unit 'x'; configured: u" == refused
 
 
 async def test_a_master_is_named_by_option_and_by_environment(shell: Shell) -> None:

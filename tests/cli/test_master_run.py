@@ -63,7 +63,7 @@ async def test_quiet_it_shows_what_goes_wrong_only(shell: Shell) -> None:
         (
             "",
             ("--listen", "tcp:0.0.0.0:0"),
-            3,
+            2,
             [
                 (
                     "address tcp:0.0.0.0:0: others in the network could read and make calls; "
@@ -74,7 +74,7 @@ async def test_quiet_it_shows_what_goes_wrong_only(shell: Shell) -> None:
         (
             "",
             ("--listen", "here"),
-            3,
+            2,
             [
                 (
                     "address 'here': neither a Unix path nor TCP; write unix:<absolute path> or "

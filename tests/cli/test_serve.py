@@ -141,7 +141,7 @@ async def test_a_lifespan_that_fails_exits_with_3_and_its_traceback(tmp_path: Pa
 
     assert code == 3
     assert "Traceback (most recent call last):" in errors
-    assert errors.endswith("'mysvc:Service' could not start: FileNotFoundError: no model\n")
+    assert errors.endswith("Error: 'mysvc:Service' could not start: FileNotFoundError: no model\n")
 
 
 async def test_ctrl_c_while_starting_ends_it_in_order(tmp_path: Path) -> None:
@@ -173,13 +173,13 @@ async def test_ctrl_c_while_starting_ends_it_in_order(tmp_path: Path) -> None:
         (["mysvc:nosuch"], 3, "'mysvc' has no attribute 'nosuch'; it has Service"),
         (
             ["mysvc:Service", "--listen", "tcp:0.0.0.0:0"],
-            3,
+            2,
             (
                 "address tcp:0.0.0.0:0: others in the network could read and make calls; "
                 "listen at tcp:127.0.0.1:0, or add --insecure-remote"
             ),
         ),
-        (["mysvc:Service", "--listen", "127.0.0.1"], 3, "neither a Unix path nor TCP"),
+        (["mysvc:Service", "--listen", "127.0.0.1"], 2, "neither a Unix path nor TCP"),
         (["mysvc:Service", "--token-file", "nosuch"], 2, "File 'nosuch' does not exist"),
         (
             ["mysvc:Service", "--token-file", "mysvc.py"],

@@ -71,7 +71,7 @@ async def test_where_it_listens_and_what_it_logs(tmp_path: Path) -> None:
             "",
             "",
             ["--listen", "tcp:192.0.2.1:0"],
-            "Error: address tcp:192.0.2.1:0: can't listen there: Cannot assign requested address",
+            "address tcp:192.0.2.1:0: can't listen there: Cannot assign requested address",
             "",
         ),
     ],

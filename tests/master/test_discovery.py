@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from hsu_worker.errors import ConfigError, NoMaster
+from hsu_worker.errors import ConfigError, MalformedAddress, NoMaster
 from hsu_worker.master import Config, Master
 from hsu_worker.master.discovery import find_master
 from hsu_worker.master.folder import (
@@ -294,7 +294,7 @@ def test_the_token_of_an_address_comes_from_the_nearest_place(runtime: Path) -> 
     ],
 )
 def test_what_names_no_master_is_told(runtime: Path, where: str, problem: str) -> None:
-    with pytest.raises(NoMaster) as wrong:
+    with pytest.raises(MalformedAddress) as wrong:
         find_master(where)
     assert problem == str(wrong.value)
 

@@ -223,6 +223,37 @@ async def test_a_deadline_that_passes_here_is_unknown(tmp_path: Path) -> None:
         assert (Code.DEADLINE_EXCEEDED, Dispatch.UNKNOWN) == (error.code, error.dispatched)
 
 
+@pytest.mark.parametrize(
+    ("code", "words", "told"),
+    [
+        (grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded", "no answer within the deadline"),
+        (
+            grpc.StatusCode.DEADLINE_EXCEEDED,
+            "Stream removed (Deadline Exceeded)",
+            "no answer within the deadline",
+        ),
+        (grpc.StatusCode.DEADLINE_EXCEEDED, "the model is slow", "the model is slow"),
+        (grpc.StatusCode.UNAVAILABLE, "Socket closed", "the connection broke: Socket closed"),
+        (
+            grpc.StatusCode.UNAVAILABLE,
+            "Stream removed (recvmsg:Connection reset by peer)",
+            "the connection broke: Connection reset by peer",
+        ),
+        (grpc.StatusCode.UNAVAILABLE, "the disk is full", "the disk is full"),
+        (grpc.StatusCode.INTERNAL, "Socket closed", "Socket closed"),
+    ],
+)
+def test_what_grpc_itself_says_of_a_call_is_told_in_plain_words(
+    code: grpc.StatusCode, words: str, told: str
+) -> None:
+    assert told == from_grpc(aio_error(code, details=words)).message
+
+
+async def test_a_deadline_that_passes_is_told_in_plain_words(tmp_path: Path) -> None:
+    async with serving(tmp_path / "s") as (_, channel):
+        assert "no answer within the deadline" == (await failed(channel, timeout=0.2)).message
+
+
 async def test_a_failure_after_an_answer_was_dispatched(tmp_path: Path) -> None:
     async with serving(tmp_path / "s") as (server, channel):
         server.answers_first = True
@@ -265,3 +296,11 @@ def test_our_own_reasons_have_our_domain() -> None:
 )
 def test_why_there_is_no_connection_is_told_in_the_systems_words(words: str) -> None:
     assert "Connection refused" == system_words(f"failed to connect to all addresses: {words}")
+
+
+def test_a_server_of_something_else_is_no_grpc() -> None:
+    words = (
+        "failed to connect to all addresses; last error: INTERNAL: ipv4:127.0.0.1:80: Failed parsing "
+        "HTTP/2 (Expected SETTINGS frame as the first frame, got frame type 79)"
+    )
+    assert "what listens there speaks no gRPC" == system_words(words)

@@ -110,7 +110,7 @@ def run_plugin(
         )
         failure = run(live_as_plugin(app, plugin))
     if failure:
-        print(f"{target!r} could not start: {failure}", file=sys.stderr)
+        print(f"Error: {target!r} could not start: {failure}", file=sys.stderr)
         return NOT_STARTED
     return OK
 
