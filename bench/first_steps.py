@@ -163,7 +163,8 @@ def _environment() -> dict[str, str]:
     return {
         name: value
         for name, value in os.environ.items()
-        if name not in ("PYTHONPATH", "VIRTUAL_ENV") and not name.startswith(("MAKE", "HSU_"))
+        if name not in ("ARGS", "PYTHONPATH", "VIRTUAL_ENV")
+        and not name.startswith(("MAKE", "HSU_"))
     }
 
 
