@@ -1,7 +1,7 @@
 """Whether a worker is the one that was asked for."""
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from hsu_worker.errors import HandshakeError
@@ -110,8 +110,19 @@ def check_compatible(
         raise HandshakeError(f"unit {unit!r}, interface {interface.name}: " + "; ".join(problems))
 
 
-def check_replaces(old: HandshakeResponse | None, new: HandshakeResponse, *, strict: bool) -> None:
+def check_replaces(
+    old: HandshakeResponse | None, new: HandshakeResponse, called: Collection[str], *, strict: bool
+) -> None:
     """Whether a worker can take another one's place: it offers each method that the other has.
+
+    Args:
+        old: What the other one said of itself; None: there was none.
+
+        new: What it says of itself.
+
+        called: The interfaces that calls go to; what else the other one offers may be missing.
+
+        strict: See below.
 
     Raises:
         HandshakeError: It can't; the message lists what it lacks. With `strict`, unequal
@@ -123,7 +134,8 @@ def check_replaces(old: HandshakeResponse | None, new: HandshakeResponse, *, str
         for method in info.methods
     }
     problems = []
-    for info in old.interfaces if old is not None else ():
+    replaced = [info for info in (old.interfaces if old is not None else ()) if info.name in called]
+    for info in replaced:
         for method in info.methods:
             shape = offered.get((info.name, method.name))
             path = f"{info.name}/{method.name}"
@@ -132,7 +144,7 @@ def check_replaces(old: HandshakeResponse | None, new: HandshakeResponse, *, str
             elif shape != _shape(method):
                 problems.append(f"{path} is {shape}, it was {_shape(method)}")
     fingerprints = {info.name: info.fingerprint for info in new.interfaces}
-    for info in old.interfaces if old is not None and not problems else ():
+    for info in replaced if not problems else ():
         other = fingerprints[info.name]
         if info.fingerprint and other and info.fingerprint != other:
             text = f"the fingerprints of {info.name} differ: one side has other methods or fields"

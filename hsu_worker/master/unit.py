@@ -358,7 +358,7 @@ class Unit:
     def _verify(self, new: HandshakeResponse) -> None:
         # Asked when the candidate shakes hands: a call may have started the old one meanwhile. One
         # that doesn't run now is taken at its last word.
-        check_replaces(self._handshake, new, strict=self.config.strict)
+        check_replaces(self._handshake, new, self.config.implements, strict=self.config.strict)
 
     async def _stop(self, instance: Instance, effect: policy.Stop) -> None:
         began = self._loop.time()

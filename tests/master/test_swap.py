@@ -115,6 +115,32 @@ async def test_one_that_lacks_a_method_is_refused(tmp_path: Path) -> None:
     assert "hsu.test.v1.Kinds/Bidi is missing" in caught.value.message
 
 
+async def test_one_that_lacks_only_what_nobody_calls_takes_the_place(tmp_path: Path) -> None:
+    app_line = app(tmp_path, NAMED)
+    (tmp_path / "both.py").write_text(ALSO_A)
+    lines = text(app_line).replace("mysvc:Service", "both:app")
+    async with running(tmp_path, lines) as it:
+        await it.kinds.unary(Ask(), timeout=30)
+        assert 2 == await it.master.swap("u", app="mysvc:Service")
+        assert "old" == (await it.kinds.unary(Ask(), timeout=30)).text
+
+
+#: A worker that offers more than the unit implements.
+ALSO_A = """
+from mysvc import *
+from hsu_worker.gen.hsu_a import *
+
+@implements(InterfaceA)
+class A:
+    async def summarize(self, request):
+        return SummarizeResponse()
+    async def stream_summary(self, request):
+        yield SummaryChunk()
+
+app = App(Service(), A())
+"""
+
+
 #: A worker whose handshake tells one method less.
 REMOVE = """
 from hsu_worker.worker.core import CoreService

@@ -170,7 +170,9 @@ async def test_a_stop_sends_it_away_and_says_so(hold: bool, phase: str) -> None:
 
 
 def offering(*methods: str) -> Plan:
-    info = InterfaceInfo(name="a.v1.A", methods=[MethodInfo(name=name) for name in methods])
+    info = InterfaceInfo(
+        name="hsu.test.v1.Kinds", methods=[MethodInfo(name=name) for name in methods]
+    )
     return Plan(startup=0.05, ending=0.02, handshake=HandshakeResponse(interfaces=[info]))
 
 
@@ -182,5 +184,5 @@ async def test_it_has_to_offer_what_the_unit_does_and_not_what_another_stand_in_
         for _ in range(2):
             await leave(await stood_in(it))
             await asyncio.sleep(1.0)
-        with pytest.raises(FailedPrecondition, match=r"a\.v1\.A/Get is missing"):
+        with pytest.raises(FailedPrecondition, match=r"hsu\.test\.v1\.Kinds/Get is missing"):
             await stood_in(it)
