@@ -30,8 +30,8 @@ from tests.master.running import Running
 from tests.until import until
 
 TEXT = SummarizeRequest(text="Millers make flour. Flour makes bread. It rains.", sentences=2)
-#: The programs that offer A and nothing else: whoever takes a place offers all that was there.
-A_ALONE = {"rust": [str(WORKER), "--only", "a"], "go": [str(GO_WORKER)]}
+#: The programs that offer A. That in Rust has B as well, which no call to the unit can reach.
+WITH_A = {"rust": [str(WORKER)], "go": [str(GO_WORKER)]}
 PYTHON_A = EXAMPLES / "hsu_a_service1"
 
 
@@ -105,8 +105,8 @@ async def test_killed_it_is_replaced(tmp_path: Path) -> None:
 
 
 async def swapped(tmp_path: Path, others: list[str]) -> None:
-    alone = tuple(A_ALONE["rust"])
-    async with running(tmp_path, command=alone, interfaces=(InterfaceA.name,)) as it:
+    rust = tuple(WITH_A["rust"])
+    async with running(tmp_path, command=rust, interfaces=(InterfaceA.name,)) as it:
         a = it.master.client(InterfaceA)
         totals: list[int] = []
         done = asyncio.Event()
@@ -129,7 +129,7 @@ async def swapped(tmp_path: Path, others: list[str]) -> None:
                 if other == "python":
                     await it.master.swap("u", app="hsu_a_service1:App")
                 else:
-                    await it.master.swap("u", command=A_ALONE[other])
+                    await it.master.swap("u", command=WITH_A[other])
                 languages.append(language(it))
                 await until(partial(more_than, len(totals) + 20))
             done.set()
