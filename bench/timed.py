@@ -11,12 +11,12 @@ from bench.service import Echo  # noqa: E402
 from hsu_worker import implements  # noqa: E402
 from hsu_worker.wire.address import Address  # noqa: E402
 from hsu_worker.wire.launch import LaunchVariables  # noqa: E402
-from hsu_worker.worker import serve  # noqa: E402
+from hsu_worker.worker import launched  # noqa: E402
 from tests.gen.hsu_test_kinds import Answer, Ask, Kinds  # noqa: E402
 
 STEPS = {"the fork, up to the app's import": BEGAN}
 
-announce = serve._announce
+announce = launched._announce
 
 
 def _announce(variables: LaunchVariables, address: Address) -> None:
@@ -24,7 +24,7 @@ def _announce(variables: LaunchVariables, address: Address) -> None:
     announce(variables, address)
 
 
-serve._announce = _announce
+launched._announce = _announce
 
 
 @implements(Kinds)

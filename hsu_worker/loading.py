@@ -1,12 +1,9 @@
 """From `module:attribute` to the App that it means."""
 
-import difflib
 import importlib
 import inspect
-import pkgutil
 import sys
 from collections.abc import Callable
-from pathlib import PurePosixPath
 from types import ModuleType
 from typing import Any
 
@@ -51,6 +48,8 @@ def load_app(target: str, *, factory: bool = False, launched: bool = False) -> A
 def _split(target: str) -> tuple[str, str]:
     module, colon, path = target.partition(":")
     if module.endswith(".py") or "/" in module:
+        from pathlib import PurePosixPath
+
         file = PurePosixPath(module)
         parts = [file.stem] if file.is_absolute() else [*file.parts[:-1], file.stem]
         name = ".".join(part for part in parts if part != "..")
@@ -82,11 +81,14 @@ def _import(target: str, name: str, launched: bool) -> ModuleType:
 
 def _module_near(name: str) -> str:
     """The module beside it that is called nearly so; empty: there is none."""
+    from difflib import get_close_matches
+    from pkgutil import iter_modules
+
     package, _, last = name.rpartition(".")
     # The first folder of the path is the app's.
     folders = getattr(sys.modules[package], "__path__", ()) if package else sys.path[:1]
-    names = [each.name for each in pkgutil.iter_modules(folders)]
-    near = difflib.get_close_matches(last, names, n=1)
+    names = [each.name for each in iter_modules(folders)]
+    near = get_close_matches(last, names, n=1)
     return f"{package}.{near[0]}" if near and package else "".join(near)
 
 
@@ -97,9 +99,11 @@ def _attribute(module: ModuleType, path: str) -> Any:
         try:
             value = getattr(value, name)
         except AttributeError:
+            from difflib import get_close_matches
+
             names = [other for other in dir(value) if not other.startswith("_")]
             plain = {other.lower(): other for other in names}
-            near = difflib.get_close_matches(name.lower(), plain, n=1)
+            near = get_close_matches(name.lower(), plain, n=1)
             served = ", ".join(
                 other for other in names if _can_be_served(inspect.getattr_static(value, other))
             )

@@ -1,6 +1,5 @@
 """What a class lacks to be an interface's handlers, each with the line to write."""
 
-import difflib
 import inspect
 import types
 import typing
@@ -91,7 +90,10 @@ def _missing(cls: type[Any], interface: AnyInterface, method: Method) -> str:
     if method.name in others:
         return f"{method.handler} is missing; handlers are snake_case, and {method.name} is not"
     plain = {_plain(name): name for name in reversed(others)}
-    near = difflib.get_close_matches(_plain(method.handler), plain, n=1, cutoff=0.75)
+    # Whoever makes no mistake shall not pay for it at each start.
+    from difflib import get_close_matches
+
+    near = get_close_matches(_plain(method.handler), plain, n=1, cutoff=0.75)
     if near:
         return f"{method.handler} is missing; {plain[near[0]]} looks like a misspelling of it"
     return f"{method.handler} is missing"

@@ -237,7 +237,7 @@ def _unit(name: str, file: Path) -> "Target":
     """A unit of an `hsu.toml`."""
     from hsu_worker.conformance import Running
     from hsu_worker.master import Config
-    from hsu_worker.master.nearest import offered
+    from hsu_worker.master.nearest import no_unit
     from hsu_worker.master.secret_file import read_token
     from hsu_worker.wire.address import Address
 
@@ -246,7 +246,7 @@ def _unit(name: str, file: Path) -> "Target":
     except ConfigError as error:
         raise NotStarted(str(error)) from None
     if name not in units:
-        raise click.UsageError(f"{file}: there is no unit {name!r}; {offered(name, units)}")
+        raise click.UsageError(f"{file}: {no_unit(name, units)}")
     unit = units[name]
     if unit.register:
         raise click.UsageError(

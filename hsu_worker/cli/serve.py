@@ -155,7 +155,8 @@ def command(
     app_folder = str(app_dir.resolve())
     variables = LaunchVariables.take(os.environ)
     if variables is not None:
-        from hsu_worker.worker.run import find_modules_in, run_launched
+        from hsu_worker.worker.launched import run_launched
+        from hsu_worker.worker.run import find_modules_in
         from hsu_worker.worker.shutdown import end_process
 
         find_modules_in(app_folder)
@@ -187,7 +188,7 @@ def command(
         folders = reload_dir or (app_dir,)
         end_process(run_reloading(options, folders, (PYTHON_FILES, *reload_include)))
 
-    from hsu_worker.worker.run import run_serving
+    from hsu_worker.worker.serve import run_serving
     from hsu_worker.worker.shutdown import end_process
 
     end_process(run_serving(options))

@@ -13,7 +13,11 @@ from typing import Final
 from hsu_worker.doctor.finding import Finding, ok, warning
 
 #: What `python -m hsu_worker.worker` imports before the user's own module.
-_WORKER: Final = ("hsu_worker.worker.run", "hsu_worker.worker.serve", "grpc_health.v1.health_pb2")
+_WORKER: Final = (
+    "hsu_worker.worker.run",
+    "hsu_worker.worker.launched",
+    "grpc_health.v1.health_pb2",
+)
 #: Bytes of a file of bytecode: what it is, then the time and the size of its source.
 _HEADER: Final = 16
 

@@ -22,7 +22,7 @@ from hsu_worker.master.keeping import Keeper
 from hsu_worker.master.launcher import cancel
 from hsu_worker.master.launchers import Launchers
 from hsu_worker.master.logs import LogBatch, LogLine
-from hsu_worker.master.nearest import offered
+from hsu_worker.master.nearest import no_unit
 from hsu_worker.master.registry import Registrations, RegistryService
 from hsu_worker.master.remote import RemoteMaster
 from hsu_worker.master.router import Router
@@ -371,7 +371,7 @@ class Master:
         if name not in self._units:
             if name in self.config.units:
                 raise RuntimeError(_NOT_RUNNING)
-            raise UnknownUnit(f"there is no unit {name!r}; {offered(name, self.config.units)}")
+            raise UnknownUnit(no_unit(name, self.config.units))
         return self._units[name]
 
     async def _report(self, unit: str, on_progress: Callable[[float, str], None]) -> None:

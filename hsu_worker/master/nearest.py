@@ -15,7 +15,7 @@ def offered(
     *,
     show: Callable[[str], str] = str,
 ) -> str:
-    """What is near, `did you mean 'index'?`, or else what there is: `configured: a, b`.
+    """What there is: `configured: a, b`; of many the nearest, `did you mean 'index'?`.
 
     Args:
         name: What was asked for.
@@ -26,8 +26,16 @@ def offered(
 
         show: How a listed name is written.
     """
-    if near := get_close_matches(name, known, n=1):
-        return f"did you mean {near[0]!r}?"
     more = len(known) - MOST
+    near = get_close_matches(name, known, n=1) if more > 0 else []
+    if near:
+        return f"did you mean {near[0]!r}?"
     listed = ", ".join(map(show, list(known)[:MOST])) or "none"
     return f"{what}: {listed} and {more} more" if more > 0 else f"{what}: {listed}"
+
+
+def no_unit(name: str, units: Collection[str]) -> str:
+    """That there is no such unit; with the one that may be meant, or those that there are."""
+    near = get_close_matches(name, units, n=1)
+    there = f"did you mean {near[0]!r}?" if near else offered(name, units)
+    return f"there is no unit {name!r}; {there}"

@@ -27,7 +27,7 @@ from hsu_worker.master.attached import Whereabouts
 from hsu_worker.master.duration import NEVER
 from hsu_worker.master.handshake import Expected, shake_hands
 from hsu_worker.master.instance import Instance
-from hsu_worker.master.nearest import offered
+from hsu_worker.master.nearest import no_unit
 from hsu_worker.master.unit import Unit
 from hsu_worker.wire.address import Address
 from hsu_worker.wire.connection import Connection
@@ -206,7 +206,7 @@ def _not_waiting(unit: Unit | None, name: str) -> str:
 def _no_place(units: Mapping[str, Unit], name: str) -> str:
     """Why nobody can stand in for a unit; empty when somebody can."""
     if name not in units:
-        return f"there is no unit {name!r}; {offered(name, units)}"
+        return no_unit(name, units)
     config = units[name].config
     if config.kind in ("app", "command"):
         return ""

@@ -2,7 +2,7 @@
 
 from hsu_worker.errors import Dispatch, Unimplemented
 from hsu_worker.master.config import Config
-from hsu_worker.master.nearest import offered
+from hsu_worker.master.nearest import no_unit, offered
 
 CORE = "hsu.core.v1.Core"
 
@@ -53,7 +53,7 @@ class Router:
 
     def _named(self, interface: str, unit: str) -> str:
         if unit not in self._implements:
-            raise _nowhere(f"there is no unit {unit!r}; {offered(unit, self._implements)}")
+            raise _nowhere(no_unit(unit, self._implements))
         if interface != CORE and interface not in self._implements[unit]:
             there = offered(interface, self._implements[unit], "it implements")
             raise _nowhere(f"unit {unit!r} does not implement {interface}; {there}")

@@ -21,7 +21,7 @@ class Slots:
     """
 
     def __init__(self) -> None:
-        self._free = asyncio.Semaphore(_processors())
+        self._free = asyncio.Semaphore(processors())
 
     async def take(self) -> Callable[[], None]:
         """Wait for a slot; returns what gives it back, which happens by itself after `SHARE`."""
@@ -39,6 +39,6 @@ class Slots:
         return release
 
 
-def _processors() -> int:
+def processors() -> int:
     """How many this process may use."""
     return len(os.sched_getaffinity(0)) if LINUX else os.cpu_count() or 1

@@ -1,7 +1,6 @@
 """The last log records of this process, in memory, numbered from 1."""
 
 import asyncio
-import json
 import logging
 import threading
 import time
@@ -208,6 +207,8 @@ def _text(value: Any) -> str:
     if isinstance(value, str):
         return value
     try:
+        import json
+
         return json.dumps(value, ensure_ascii=False)
     except (TypeError, ValueError, RecursionError):
         return str(value)

@@ -45,7 +45,7 @@ class Reflection:
         self._names = names
         self._authenticate = authenticate
         self._prepare = prepare
-        self._open: set[asyncio.Task[Any]] = set()
+        self._reading: set[asyncio.Future[Any]] = set()
         self._closed = False
 
     def handler(self) -> LazyService:
@@ -55,8 +55,25 @@ class Reflection:
     def close(self) -> None:
         """End the streams that clients keep open."""
         self._closed = True
-        for task in self._open:
-            task.cancel()
+        for reading in self._reading:
+            reading.cancel()
+
+    async def _next(self, bodies: Any) -> Any:
+        """What the client asks next; None when nothing more comes.
+
+        Only the reading is ever cut short: a stream that ends under a write has two batches at grpc,
+        which refuses the second one.
+        """
+        reading = asyncio.ensure_future(anext(bodies, None))
+        self._reading.add(reading)
+        try:
+            return await reading
+        except asyncio.CancelledError:
+            if not self._closed:
+                raise
+            return None
+        finally:
+            self._reading.discard(reading)
 
     def _build(self) -> "dict[str, grpc.RpcMethodHandler[Any, Any]]":
         from grpc_reflection.v1alpha import reflection, reflection_pb2
@@ -65,17 +82,14 @@ class Reflection:
         parse = parser(f"/{V1}/ServerReflectionInfo", reflection_pb2.ServerReflectionRequest)
 
         async def info(bodies: Any, context: Context) -> None:
-            task = asyncio.current_task()
-            assert task is not None
             pools = [descriptor_pool.Default(), v1]
 
             async def prepared() -> AsyncGenerator[Any, None]:
-                async for body in bodies:
+                while not self._closed and (body := await self._next(bodies)) is not None:
                     request = parse(body)
                     await self._prepare(request, pools)
                     yield request
 
-            self._open.add(task)
             try:
                 self._authenticate(context.invocation_metadata())
                 # Made for each stream: what a master serves changes.
@@ -87,11 +101,6 @@ class Reflection:
                         await context.write(answer)
             except (Refused, InvalidArgument) as refusal:
                 await answer_failure(context, V1, None, refusal)
-            except asyncio.CancelledError:
-                if not self._closed:
-                    raise
-            finally:
-                self._open.discard(task)
 
         handler: Any = grpc.stream_stream_rpc_method_handler(
             info,

@@ -6,8 +6,7 @@ import os
 import socket
 import stat
 from collections.abc import Generator
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import contextmanager, suppress
 
 from hsu_worker.errors import AddressError
 from hsu_worker.wire.address import Address
@@ -24,13 +23,12 @@ def reserved(address: Address) -> Generator[None, None, None]:
         _check_port(address)
         yield
         return
-    path = Path(address.path)
-    with _lock(path):
-        _remove_stale(path)
+    with _lock(address):
+        _remove_stale(address)
         try:
             yield
         finally:
-            path.unlink(missing_ok=True)
+            _unlink(address.path)
 
 
 @contextmanager
@@ -76,19 +74,19 @@ def _check_port(address: Address) -> None:
 
 
 @contextmanager
-def _lock(path: Path) -> Generator[None, None, None]:
+def _lock(address: Address) -> Generator[None, None, None]:
     """Hold the file `<path>.lock`: a second server would unlink the first one's socket, silently."""
-    lock = path.with_name(path.name + ".lock")
+    lock = f"{address.path}.lock"
     while True:
         try:
             descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            raise _refused(Address(path=str(path)), error) from None
+            raise _refused(address, error) from None
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             os.close(descriptor)
-            raise _refused(Address(path=str(path)), error) from None
+            raise _refused(address, error) from None
         if _is_still(lock, descriptor):
             break
         # Its last holder has just removed it; the lock on a removed file protects nothing.
@@ -96,22 +94,26 @@ def _lock(path: Path) -> Generator[None, None, None]:
     try:
         yield
     finally:
-        lock.unlink(missing_ok=True)
+        _unlink(lock)
         os.close(descriptor)
 
 
-def _is_still(path: Path, descriptor: int) -> bool:
+def _unlink(path: str) -> None:
+    with suppress(FileNotFoundError):
+        os.unlink(path)
+
+
+def _is_still(path: str, descriptor: int) -> bool:
     try:
-        return path.stat().st_ino == os.fstat(descriptor).st_ino
+        return os.stat(path).st_ino == os.fstat(descriptor).st_ino
     except FileNotFoundError:
         return False
 
 
-def _remove_stale(path: Path) -> None:
+def _remove_stale(address: Address) -> None:
     """Remove a socket that nobody listens at; anything else stays, and is an error."""
-    address = Address(path=str(path))
     try:
-        mode = path.lstat().st_mode
+        mode = os.lstat(address.path).st_mode
     except FileNotFoundError:
         return
     if stat.S_ISDIR(mode):
@@ -121,9 +123,9 @@ def _remove_stale(path: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(1.0)
         try:
-            probe.connect(str(path))
+            probe.connect(address.path)
         except ConnectionRefusedError:
-            path.unlink(missing_ok=True)
+            _unlink(address.path)
             return
         except OSError as error:
             raise _refused(address, error) from None
@@ -135,6 +137,6 @@ def _refused(address: Address, error: OSError) -> AddressError:
         other = "path" if address.is_unix else "port, or 0 for any free one"
         return AddressError(f"address {address}: in use by another server; choose another {other}")
     if error.errno == errno.ENOENT and address.is_unix:
-        folder = Path(address.path).parent
+        folder = os.path.dirname(address.path)
         return AddressError(f"address {address}: the folder {folder} does not exist; create it")
     return AddressError(f"address {address}: can't listen there: {error.strerror or error}")

@@ -1,7 +1,6 @@
 """The terminal, for whoever ends a process that may be in a debugger."""
 
 import os
-import termios
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -12,6 +11,11 @@ def terminal_restorer() -> Callable[[], None]:
     A debugger that waits for input has switched off that what is typed is seen. Whoever cuts it off
     would leave the terminal so.
     """
+    # Where stdin is the pipe of a master there is nothing to restore.
+    if not os.isatty(0):
+        return lambda: None
+    import termios
+
     try:
         before = termios.tcgetattr(0)
     except (termios.error, OSError, ValueError):

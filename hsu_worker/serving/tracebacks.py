@@ -1,14 +1,13 @@
 """Tracebacks as the author of a service wants them: from the first frame of his own on."""
 
 import os
-from pathlib import Path
 from types import TracebackType
 from typing import Final
 
 from hsu_worker.authoring.mistake import is_mistake
 
-_OURS: Final = f"{Path(__file__).parent.parent}{os.sep}"
-_STANDARD: Final = f"{Path(os.__file__).parent}{os.sep}"
+_OURS: Final = os.path.dirname(os.path.dirname(__file__)) + os.sep
+_STANDARD: Final = os.path.dirname(os.__file__) + os.sep
 _INSTALLED: Final = f"{os.sep}site-packages{os.sep}"
 
 

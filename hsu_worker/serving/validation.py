@@ -1,6 +1,5 @@
 """Rules of buf.validate, enforced before a handler sees a request."""
 
-import json
 import re
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -90,6 +89,8 @@ def _invalid(violations: Sequence[Any]) -> InvalidArgument:
 
 def _path(violation: Any) -> str:
     """Where it is, as people write it: `lines[2].name`, `prices["apple"]`."""
+    import json
+
     path = ""
     for element in violation.field.elements if violation.field else ():
         path += f".{element.field_name}" if path else element.field_name

@@ -1,6 +1,8 @@
-"""Where a server listens: `unix:/run/x.sock` or `tcp:127.0.0.1:7000`."""
+"""Where a server listens: `unix:/run/x.sock` or `tcp:127.0.0.1:7000`.
 
-import ipaddress
+Most workers listen at a path, so what only hosts need is imported when there is one.
+"""
+
 import re
 from dataclasses import dataclass, replace
 
@@ -58,6 +60,8 @@ class Address:
         """Only this machine can reach it."""
         if self.is_unix or self.host == "localhost":
             return True
+        import ipaddress
+
         try:
             return ipaddress.ip_address(self.host).is_loopback
         except ValueError:
@@ -129,6 +133,8 @@ def _path(text: str, path: str) -> str:
 
 def _host(text: str, host: str) -> str:
     if host.startswith("[") and host.endswith("]") and "%" not in host:
+        import ipaddress
+
         try:
             return str(ipaddress.IPv6Address(host[1:-1]))
         except ValueError:

@@ -22,7 +22,7 @@ def main() -> int:
         if len(sys.argv) != 2:
             raise LaunchError("write python -m hsu_worker.worker <module>:<attribute>")
         # Not above: grpc takes its time, and a wrong command line should not.
-        from hsu_worker.worker.run import run_launched
+        from hsu_worker.worker.launched import run_launched
 
         return run_launched(sys.argv[1], variables)
     except HsuError as error:

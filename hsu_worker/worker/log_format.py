@@ -1,14 +1,11 @@
 """How log records are written to stderr: as text for people, or as JSON for machines."""
 
-import json
 import logging
 import os
-from datetime import UTC, datetime
-from typing import Any, Final, TextIO
+from typing import Final, Literal, TextIO, TypeAlias
 
-from hsu_worker.serving.logring import exception_of, extra_of
-from hsu_worker.wire.metadata import CURRENT_CALL_ID
-from hsu_worker.worker.options import LogFormat
+#: For people, or one JSON object per line.
+LogFormat: TypeAlias = Literal["text", "json"]
 
 _FORMAT: Final = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 _COLOURED: Final = "\x1b[2m%(asctime)s\x1b[0m %(levelname)s %(name)s: %(message)s"
@@ -26,6 +23,9 @@ _COLOURS: Final = {
 def formatter(log_format: LogFormat, stream: TextIO) -> logging.Formatter:
     """The formatter for records that go to a stream; colours are for terminals."""
     if log_format == "json":
+        # A launched worker writes text.
+        from hsu_worker.worker.json_format import JsonFormatter
+
         return JsonFormatter()
     return ColourFormatter(_COLOURED) if _shows_colours(stream) else logging.Formatter(_FORMAT)
 
@@ -41,39 +41,6 @@ class ColourFormatter(logging.Formatter):
         shown = logging.makeLogRecord(vars(record))
         shown.levelname = f"\x1b[{colour}m{record.levelname}\x1b[0m"
         return super().formatMessage(shown)
-
-
-class JsonFormatter(logging.Formatter):
-    """One JSON object per record, in ASCII.
-
-    The keys are `time` (UTC), `level`, `logger` and `message`; `call`, the id of the call in which it
-    was logged; `fields`, what came by `extra=`; `exception`, a traceback. The last three are there
-    when there is something to tell.
-    """
-
-    def format(self, record: logging.LogRecord) -> str:
-        """The line."""
-        at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
-        line: dict[str, Any] = {
-            "time": at.replace("+00:00", "Z"),
-            "level": record.levelname,
-            "logger": record.name,
-            "message": record.getMessage(),
-            "call": CURRENT_CALL_ID.get(""),
-            "fields": {name: _plain(value) for name, value in extra_of(record).items()},
-            "exception": exception_of(record),
-        }
-        optional = ("call", "fields", "exception")
-        return json.dumps({key: it for key, it in line.items() if it or key not in optional})
-
-
-def _plain(value: Any) -> Any:
-    """The value itself where JSON has it, else its text."""
-    try:
-        json.dumps(value, allow_nan=False)
-    except (TypeError, ValueError, RecursionError):
-        return str(value)
-    return value
 
 
 def _shows_colours(stream: TextIO) -> bool:

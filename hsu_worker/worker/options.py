@@ -2,12 +2,10 @@
 
 import json
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 from hsu_worker.wire.address import Address
-
-#: For people, or one JSON object per line.
-LogFormat: TypeAlias = Literal["text", "json"]
+from hsu_worker.worker.log_format import LogFormat
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

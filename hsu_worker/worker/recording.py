@@ -10,8 +10,7 @@ from typing import Any, BinaryIO, Final, TextIO
 
 from hsu_worker.serving.logring import LogRing, RingHandler
 from hsu_worker.worker import blocked_loop
-from hsu_worker.worker.log_format import formatter
-from hsu_worker.worker.options import LogFormat
+from hsu_worker.worker.log_format import LogFormat, formatter
 
 _PACKAGE: Final = __name__.partition(".")[0]
 

@@ -9,7 +9,7 @@ def main() -> int:
     """Serve what the reloader says; returns the exit code."""
     reloader = ReloadPipe(int(sys.argv[1]))
     # Not above: grpc takes its time, and the reloader may want us gone already.
-    from hsu_worker.worker.run import run_serving
+    from hsu_worker.worker.serve import run_serving
 
     return run_serving(reloader.options, reloader)
 

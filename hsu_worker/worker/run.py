@@ -1,109 +1,21 @@
-"""One worker process: what comes before its event loop, and what after."""
+"""What every worker process begins and ends with: modules, an app, an event loop."""
 
 import asyncio
-import faulthandler
-import io
 import logging
-import os
 import sys
 import traceback
 from collections.abc import Coroutine
-from contextlib import nullcontext
 from typing import Any, TypeVar
 
 from hsu_worker import loading
 from hsu_worker.app import App
-from hsu_worker.errors import AddressError, HsuError, LaunchError
-from hsu_worker.serving.logring import LogRing
+from hsu_worker.errors import HsuError
 from hsu_worker.serving.tracebacks import without_ours
-from hsu_worker.wire.launch import LaunchVariables, remember_master
-from hsu_worker.worker.exit_codes import BEYOND_REPAIR, NOT_STARTED, OK
-from hsu_worker.worker.lifeline import Lifeline
-from hsu_worker.worker.options import LogFormat, Serving
-from hsu_worker.worker.own_address import settled
-from hsu_worker.worker.recording import Recording, tee_output, to_stderr
-from hsu_worker.worker.reload_pipe import ReloadPipe
-from hsu_worker.worker.serve import CLAIM_TIMEOUT, live_launched, live_serving
+from hsu_worker.worker.log_format import LogFormat
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-
-
-def run_launched(
-    app: str,
-    variables: LaunchVariables,
-    *,
-    factory: bool = False,
-    log_level: str = "INFO",
-    claim_timeout: float = CLAIM_TIMEOUT,
-) -> int:
-    """Be a master's worker until it is time to leave; returns the exit code.
-
-    Raises:
-        HsuError: Nothing has been served, and the message says why.
-    """
-    # Before the user's code, which may take its time: the master may be gone by then.
-    lifeline = Lifeline.on_stdin() if variables.lifeline == "stdin" else None
-    faulthandler.enable()
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        # Lines that a process of a pipe keeps to itself are lost when it ends at once.
-        sys.stdout.reconfigure(line_buffering=True)
-    if variables.announce_fd:
-        try:
-            os.set_inheritable(int(variables.announce_fd), False)
-        except OSError:
-            raise LaunchError(
-                f"HSU_ANNOUNCE_FD={variables.announce_fd}: no such descriptor is open"
-            ) from None
-    variables.remember_master()
-    ring = LogRing()
-    recording = Recording(ring, to_stderr(failures_only=True), level=log_level)
-    loaded = load_or_show(app, factory=factory, launched=True)
-    if loaded is None:
-        return NOT_STARTED
-    recording.install()
-    ring.line_bytes = loaded.limits.log_line_bytes
-    life = live_launched(
-        loaded, variables, ring, lifeline, claim_timeout=claim_timeout, started=recording.install
-    )
-    run(life)
-    return OK
-
-
-def run_serving(options: Serving, reloader: ReloadPipe | None = None) -> int:
-    """Serve on its own until a signal or Core.Shutdown; returns the exit code.
-
-    What goes wrong is told on stderr.
-
-    Args:
-        options: What, and how.
-
-        reloader: What starts another worker when the code has changed.
-    """
-    faulthandler.enable()
-    ring = LogRing()
-    recording = Recording(ring, to_stderr(options.log_format), level=options.log_level)
-    if options.calls_go_to is not None:
-        remember_master(options.calls_go_to.address, options.calls_go_to.token)
-    find_modules_in(options.app_dir)
-    failure = ""
-    try:
-        with settled(options) as options, tee_output(ring) if options.capture else nullcontext():
-            app = load_or_show(options.app, factory=options.factory, log_format=options.log_format)
-            if app is None:
-                return NOT_STARTED
-            recording.install()
-            ring.line_bytes = app.limits.log_line_bytes
-            life = live_serving(app, options, ring, reloader=reloader, started=recording.install)
-            failure = run(life)
-    except HsuError as error:
-        _complain(str(error), options.log_format)
-        return BEYOND_REPAIR if reloader and isinstance(error, AddressError) else NOT_STARTED
-    if failure:
-        _complain(f"{options.app!r} could not start: {failure}", options.log_format)
-        return NOT_STARTED
-    return OK
 
 
 def find_modules_in(folder: str) -> None:
@@ -152,7 +64,8 @@ def load_or_show(
         return None
 
 
-def _complain(problem: str, log_format: LogFormat) -> None:
+def tell_failure(problem: str, log_format: LogFormat) -> None:
+    """Say why nothing is served, on stderr."""
     if log_format == "json":
         log.error("%s", problem)
     else:

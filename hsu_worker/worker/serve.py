@@ -1,69 +1,68 @@
-"""The life of a worker, from top to bottom."""
+"""One worker process that serves on its own, from its command line to its end."""
 
 import asyncio
+import faulthandler
 import os
-import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
-from typing import Final
 
 from hsu_worker.app import App
+from hsu_worker.errors import AddressError, HsuError
 from hsu_worker.gen.hsu_core import STATE_STARTING
 from hsu_worker.serving.logring import LogRing
 from hsu_worker.serving.signals import signals_lead_to
-from hsu_worker.wire.address import Address
-from hsu_worker.wire.announce import Announcement
-from hsu_worker.wire.launch import LaunchVariables, own_master
+from hsu_worker.wire.launch import own_master, remember_master
 from hsu_worker.worker.answering import Answering, answering
 from hsu_worker.worker.departure import DEFAULT_GRACE, Departure
+from hsu_worker.worker.exit_codes import BEYOND_REPAIR, NOT_STARTED, OK
 from hsu_worker.worker.lifecycle import nothing
-from hsu_worker.worker.lifeline import Lifeline
 from hsu_worker.worker.notify import Notify
 from hsu_worker.worker.options import Serving
 from hsu_worker.worker.others import ThroughMaster
+from hsu_worker.worker.own_address import settled
+from hsu_worker.worker.recording import Recording, tee_output, to_stderr
 from hsu_worker.worker.registration import NoRegistration, Registration
 from hsu_worker.worker.reload_pipe import ReloadPipe
+from hsu_worker.worker.run import find_modules_in, load_or_show, run, tell_failure
 from hsu_worker.worker.shutdown import shut_down
 from hsu_worker.worker.start_line import start_line
 from hsu_worker.worker.watchdog import feed_watchdog
 
-#: Seconds from the announce line within which a master must have made a handshake.
-CLAIM_TIMEOUT: Final = 15.0
 
+def run_serving(options: Serving, reloader: ReloadPipe | None = None) -> int:
+    """Serve on its own until a signal or Core.Shutdown; returns the exit code.
 
-async def live_launched(
-    app: App,
-    variables: LaunchVariables,
-    ring: LogRing,
-    lifeline: Lifeline | None,
-    *,
-    claim_timeout: float = CLAIM_TIMEOUT,
-    started: Callable[[], None] = nothing,
-) -> None:
-    """Live as a master's worker: say where, wait to be claimed, and do what Core is told.
+    What goes wrong is told on stderr.
 
-    Calls `started` whenever code of the lifespans has run.
+    Args:
+        options: What, and how.
+
+        reloader: What starts another worker when the code has changed.
     """
-    async with answering(
-        app,
-        variables.address,
-        instance=variables.instance,
-        token=variables.token,
-        ring=ring,
-        others=ThroughMaster(variables.unit, own_master(), app.client_interceptors),
-        started=started,
-    ) as worker:
-        with signals_lead_to(partial(worker.departure.ask, DEFAULT_GRACE)):
-            if lifeline is not None:
-                lifeline.leads_to(worker.departure)
-            try:
-                _announce(variables, worker.address)
-            except OSError as error:
-                worker.departure.ask(0.0, f"the announce line can't be written: {error.strerror}")
-            claim = asyncio.create_task(_leave_unclaimed(worker, claim_timeout))
-            await worker.departure.asked()
-            claim.cancel()
-            await shut_down(worker)
+    faulthandler.enable()
+    ring = LogRing()
+    recording = Recording(ring, to_stderr(options.log_format), level=options.log_level)
+    if options.calls_go_to is not None:
+        remember_master(options.calls_go_to.address, options.calls_go_to.token)
+    find_modules_in(options.app_dir)
+    failure = ""
+    try:
+        with settled(options) as options, tee_output(ring) if options.capture else nullcontext():
+            app = load_or_show(options.app, factory=options.factory, log_format=options.log_format)
+            if app is None:
+                return NOT_STARTED
+            recording.install()
+            ring.line_bytes = app.limits.log_line_bytes
+            life = live_serving(app, options, ring, reloader=reloader, started=recording.install)
+            failure = run(life)
+    except HsuError as error:
+        tell_failure(str(error), options.log_format)
+        return BEYOND_REPAIR if reloader and isinstance(error, AddressError) else NOT_STARTED
+    if failure:
+        tell_failure(f"{options.app!r} could not start: {failure}", options.log_format)
+        return NOT_STARTED
+    return OK
 
 
 async def live_serving(
@@ -133,25 +132,6 @@ async def live_serving(
             feeding.cancel()
             await asyncio.wait((feeding,))
     return failure
-
-
-def _announce(variables: LaunchVariables, address: Address) -> None:
-    line = Announcement(variables.instance, address).line()
-    if variables.announce_fd:
-        descriptor = int(variables.announce_fd)
-        os.write(descriptor, line)
-        os.close(descriptor)
-    else:
-        sys.stdout.flush()
-        os.write(1, line)
-
-
-async def _leave_unclaimed(worker: Answering, timeout: float) -> None:
-    try:
-        async with asyncio.timeout(timeout):
-            await worker.core.claimed.wait()
-    except TimeoutError:
-        worker.departure.ask(0.0, f"no master made a handshake within {timeout:g} s")
 
 
 async def started_alone(worker: Answering, notify: Notify) -> str:

@@ -60,7 +60,7 @@ def main() -> int:
     os.dup2(null, 0)
     os.close(null)
     # Everything that a worker imports before it answers.
-    importlib.import_module("hsu_worker.worker.run")
+    importlib.import_module("hsu_worker.worker.launched")
     # And what grpc imports with the first server.
     importlib.import_module("grpc._utilities")
     before = dict(os.environ)

@@ -166,6 +166,14 @@ def test_one_that_is_too_large_from_its_start_is_not_replaced_at_each_look() -> 
     assert [3] == [e.generation for e in decide(failed, grown, NOW + 10)[1] if isinstance(e, Start)]
 
 
+def test_one_that_takes_the_place_of_a_large_one_is_not_replaced_for_that() -> None:
+    """It was told twice, the second time while the new one started."""
+    state = ruled(BUSY, healthy=0.0)
+    told = Outgrown(1, "it has 300 MiB of its own")
+    flipped = after(state, told, told, Started(2), Release(1), Release(1))
+    assert [] == [e for e in decide(flipped, Gone(1), NOW)[1] if isinstance(e, Start)]
+
+
 def test_the_new_one_idles_for_as_long_as_the_one_before_it() -> None:
     """READY was last called at 95 s, and may idle for 10 s."""
     swapped = after(READY, SwapAsked(1), Started(2), Gone(1))

@@ -154,7 +154,7 @@ async def test_it_is_refused_with_the_reason(tmp_path: Path) -> None:
                 out, errors = await process.communicate()
             assert (3, b"") == (process.returncode, out)
             assert errors.decode().splitlines()[-1] == (
-                f"'mysvc:Service' could not start: {it.master.address} "
+                f"Error: 'mysvc:Service' could not start: {it.master.address} "
                 f"refuses the registration: {reason}"
             )
         # Whoever stands in goes on.
@@ -170,7 +170,7 @@ async def test_a_master_that_is_not_there_is_named(tmp_path: Path) -> None:
     assert 3 == process.returncode
     last = errors.decode().splitlines()[-1]
     assert last.startswith(
-        f"'mysvc:Service' could not start: registration with unix:{tmp_path}/nobody: UNAVAILABLE"
+        f"Error: 'mysvc:Service' could not start: registration with unix:{tmp_path}/nobody: UNAVAILABLE"
     )
 
 

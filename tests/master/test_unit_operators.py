@@ -211,17 +211,17 @@ async def test_a_stop_ends_a_start_that_nobody_waits_for_any_more() -> None:
 OFFERS = HandshakeResponse(
     interfaces=[
         InterfaceInfo(
-            name="x.v1.X",
+            name="hsu.test.v1.Kinds",
             fingerprint="1",
             methods=[MethodInfo(name="One", input="x.v1.A", output="x.v1.B")],
         )
     ]
 )
-LACKS = HandshakeResponse(interfaces=[InterfaceInfo(name="x.v1.X", fingerprint="2")])
+LACKS = HandshakeResponse(interfaces=[InterfaceInfo(name="hsu.test.v1.Kinds", fingerprint="2")])
 GREW = HandshakeResponse(
     interfaces=[
         InterfaceInfo(
-            name="x.v1.X",
+            name="hsu.test.v1.Kinds",
             fingerprint="3",
             methods=[
                 MethodInfo(name="One", input="x.v1.A", output="x.v1.B"),
@@ -244,7 +244,7 @@ async def test_what_takes_the_place_of_an_absent_worker_has_to_offer_what_that_d
         if idles:
             await it.until(10.0)
             assert "absent" == it.unit.state.phase
-        with pytest.raises(FailedPrecondition, match=r"x\.v1\.X/One is missing"):
+        with pytest.raises(FailedPrecondition, match=r"hsu\.test\.v1\.Kinds/One is missing"):
             await it.unit.swap(it.config)
         assert 3 == await it.unit.swap(it.config)
 
@@ -253,7 +253,9 @@ async def test_what_takes_the_place_of_an_absent_worker_has_to_offer_what_that_d
 async def test_a_strict_unit_takes_nothing_that_differs() -> None:
     async with House(Plan(handshake=OFFERS), Plan(handshake=GREW), strict=True) as it:
         await it.call()
-        with pytest.raises(FailedPrecondition, match=r"the fingerprints of x\.v1\.X differ"):
+        with pytest.raises(
+            FailedPrecondition, match=r"the fingerprints of hsu\.test\.v1\.Kinds differ"
+        ):
             await it.unit.swap(it.config)
 
 

@@ -11,7 +11,7 @@ from hsu_worker.gen.hsu_core import Core, HandshakeRequest, PingRequest, Shutdow
 from hsu_worker.serving.logring import LogRing
 from hsu_worker.wire.connection import Connection
 from hsu_worker.wire.launch import LaunchVariables
-from hsu_worker.worker.serve import live_launched
+from hsu_worker.worker.launched import live_launched
 from tests.serving.kinds import AsyncKinds
 
 

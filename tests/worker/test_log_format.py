@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from hsu_worker.wire.metadata import CURRENT_CALL_ID
-from hsu_worker.worker.log_format import formatter
-from hsu_worker.worker.options import LogFormat
+from hsu_worker.worker.log_format import LogFormat, formatter
 
 
 class Terminal(io.StringIO):

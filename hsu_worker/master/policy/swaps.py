@@ -52,6 +52,8 @@ def flipped(state: State, ready: Generation, now: float) -> tuple[State, Sequenc
         # What comes after a stand-in is what was there before it.
         spec=state.spec if ready.stand_in else ready.spec,
         kept_until=None,
+        # That was about the old one.
+        renew="",
         trouble=Trouble(),
     )
     told = Tell("swapped", number, trigger, f"calls go to generation {number}")

@@ -223,7 +223,7 @@ class Books:
             return
         self.kept = None
         old, self.current = self.current, record
-        self.wanted = record.swap = False
+        self.wanted = self.renew = record.swap = False
         if old is not None and old.phase is Phase.READY and not (old.leases or record.stand_in):
             record.quiet = old.quiet
         if old is not None:
