@@ -26,6 +26,7 @@ UNITS = (
     unit("forked"),
     unit("preimported", "preimport = true", app=APP),
     unit("prewarmed", "prewarm = 1", 'idle = "50ms"', app=APP),
+    unit("warm", 'idle = "10ms"', 'warm = "1h"', app=APP),
 )
 
 
@@ -66,6 +67,14 @@ async def starts(full: bool) -> list[Row]:
             await absent(it, "prewarmed")
             return (took,)
 
+        await answer(it, "warm")
+
+        async def from_warm() -> tuple[float]:
+            await until(lambda: it.status()["warm"].phase == "warm")
+            began = perf_counter()
+            await answer(it, "warm")
+            return (_ms(began),)
+
         series: dict[str, Measure] = {
             "control": by_hand(made.spawn),
             "spawned": of("spawned"),
@@ -73,6 +82,7 @@ async def starts(full: bool) -> list[Row]:
             "forked": of("forked"),
             "preimported": of("preimported"),
             "prewarmed": prewarmed,
+            "warm": from_warm,
         }
         await rounds((row,), 25 if full else 5, series)
     return [row]

@@ -29,6 +29,7 @@ class Phase(_builtins.int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     PHASE_BACKOFF: _ClassVar[Phase]
     PHASE_FAULTED: _ClassVar[Phase]
     PHASE_HELD: _ClassVar[Phase]
+    PHASE_WARM: _ClassVar[Phase]
 
 class EventKind(_builtins.int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     """What happened to a unit."""
@@ -48,6 +49,7 @@ class EventKind(_builtins.int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     EVENT_KIND_SWAP_FAILED: _ClassVar[EventKind]
     EVENT_KIND_PROGRESS: _ClassVar[EventKind]
     EVENT_KIND_HELD: _ClassVar[EventKind]
+    EVENT_KIND_WARM: _ClassVar[EventKind]
 PHASE_UNSPECIFIED: Phase
 """Never sent."""
 PHASE_ABSENT: Phase
@@ -66,6 +68,10 @@ PHASE_FAULTED: Phase
 """It failed too often. Calls are refused until it is tried again."""
 PHASE_HELD: Phase
 """Somebody stopped it and asked that it stay so. Calls are refused until it is started."""
+PHASE_WARM: Phase
+"""Nobody has called for a while: its lifespans were left, and its process stays. The next call has
+them entered again.
+"""
 EVENT_KIND_UNSPECIFIED: EventKind
 """Never sent."""
 EVENT_KIND_STARTING: EventKind
@@ -96,14 +102,19 @@ EVENT_KIND_PROGRESS: EventKind
 """A start goes on. It is told to watchers, and kept for nobody else."""
 EVENT_KIND_HELD: EventKind
 """Somebody stopped it and asked that it stay so; calls are refused until it is started."""
+EVENT_KIND_WARM: EventKind
+"""Nobody has called for a while: its lifespans were left, and its process stays."""
 
 class ListRequest(_message.Message):
     """Which units to tell of."""
-    __slots__ = ("units",)
+    __slots__ = ("units", "usage")
     UNITS_FIELD_NUMBER: _ClassVar[_builtins.int]
+    USAGE_FIELD_NUMBER: _ClassVar[_builtins.int]
     units: _containers.RepeatedScalarFieldContainer[_builtins.str]
     """Names; empty: all."""
-    def __init__(self, units: _Optional[_Iterable[_builtins.str]] = ...) -> None: ...
+    usage: _builtins.bool
+    """Tell what their processes use, too."""
+    def __init__(self, units: _Optional[_Iterable[_builtins.str]] = ..., usage: _builtins.bool = ...) -> None: ...
 
 class ListResponse(_message.Message):
     """How units stand, in the order of the configuration."""
@@ -115,7 +126,7 @@ class ListResponse(_message.Message):
 
 class UnitStatus(_message.Message):
     """How a unit stands."""
-    __slots__ = ("unit", "phase", "generation", "leases", "waiters", "detail", "implements", "failure", "retry_in", "pid")
+    __slots__ = ("unit", "phase", "generation", "leases", "waiters", "detail", "implements", "failure", "retry_in", "pid", "starts", "trigger", "usage")
     UNIT_FIELD_NUMBER: _ClassVar[_builtins.int]
     PHASE_FIELD_NUMBER: _ClassVar[_builtins.int]
     GENERATION_FIELD_NUMBER: _ClassVar[_builtins.int]
@@ -126,6 +137,9 @@ class UnitStatus(_message.Message):
     FAILURE_FIELD_NUMBER: _ClassVar[_builtins.int]
     RETRY_IN_FIELD_NUMBER: _ClassVar[_builtins.int]
     PID_FIELD_NUMBER: _ClassVar[_builtins.int]
+    STARTS_FIELD_NUMBER: _ClassVar[_builtins.int]
+    TRIGGER_FIELD_NUMBER: _ClassVar[_builtins.int]
+    USAGE_FIELD_NUMBER: _ClassVar[_builtins.int]
     unit: _builtins.str
     """Its name."""
     phase: Phase
@@ -146,7 +160,24 @@ class UnitStatus(_message.Message):
     """When it may be tried again, in BACKOFF and FAULTED; unset: at once, or not by itself."""
     pid: _builtins.int
     """The process that the master started for it; 0: there is none."""
-    def __init__(self, unit: _Optional[_builtins.str] = ..., phase: _Optional[_Union[Phase, _builtins.str]] = ..., generation: _Optional[_builtins.int] = ..., leases: _Optional[_builtins.int] = ..., waiters: _Optional[_builtins.int] = ..., detail: _Optional[_builtins.str] = ..., implements: _Optional[_Iterable[_builtins.str]] = ..., failure: _Optional[_builtins.str] = ..., retry_in: _Optional[_Union[_datetime.timedelta, _duration_pb2.Duration, _Mapping[_builtins.str, _typing.Any]]] = ..., pid: _Optional[_builtins.int] = ...) -> None: ...
+    starts: _builtins.int
+    """How often it was started, since the master was."""
+    trigger: _builtins.str
+    """What caused its last start; empty when there was none."""
+    usage: Usage
+    """What its process uses; set when it was asked for, and there is one."""
+    def __init__(self, unit: _Optional[_builtins.str] = ..., phase: _Optional[_Union[Phase, _builtins.str]] = ..., generation: _Optional[_builtins.int] = ..., leases: _Optional[_builtins.int] = ..., waiters: _Optional[_builtins.int] = ..., detail: _Optional[_builtins.str] = ..., implements: _Optional[_Iterable[_builtins.str]] = ..., failure: _Optional[_builtins.str] = ..., retry_in: _Optional[_Union[_datetime.timedelta, _duration_pb2.Duration, _Mapping[_builtins.str, _typing.Any]]] = ..., pid: _Optional[_builtins.int] = ..., starts: _Optional[_builtins.int] = ..., trigger: _Optional[_builtins.str] = ..., usage: _Optional[_Union[Usage, _Mapping[_builtins.str, _typing.Any]]] = ...) -> None: ...
+
+class Usage(_message.Message):
+    """What a process uses; what it has started itself is not in it."""
+    __slots__ = ("memory", "cpu")
+    MEMORY_FIELD_NUMBER: _ClassVar[_builtins.int]
+    CPU_FIELD_NUMBER: _ClassVar[_builtins.int]
+    memory: _builtins.int
+    """Bytes of memory, with its share of what several processes have."""
+    cpu: _duration_pb2.Duration
+    """The time on a processor since its launch."""
+    def __init__(self, memory: _Optional[_builtins.int] = ..., cpu: _Optional[_Union[_datetime.timedelta, _duration_pb2.Duration, _Mapping[_builtins.str, _typing.Any]]] = ...) -> None: ...
 
 class WatchRequest(_message.Message):
     """Which units to watch."""

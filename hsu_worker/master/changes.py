@@ -5,8 +5,9 @@ from dataclasses import dataclass, fields
 from hsu_worker.errors import ConfigError
 from hsu_worker.master.config import Config
 from hsu_worker.master.keys import keys_of
+from hsu_worker.master.master_table import MasterConfig
 from hsu_worker.master.router import Router
-from hsu_worker.master.tables import MasterConfig, UnitConfig
+from hsu_worker.master.tables import UnitConfig
 
 _KEYS = keys_of(UnitConfig)
 

@@ -14,7 +14,8 @@ from pathlib import Path
 from hsu_worker.errors import ConfigError
 from hsu_worker.master import keys
 from hsu_worker.master.config_reader import Reader
-from hsu_worker.master.tables import KINDS, MasterConfig, UnitConfig
+from hsu_worker.master.master_table import MasterConfig
+from hsu_worker.master.tables import KINDS, UnitConfig
 
 __all__ = ["KINDS", "Config", "MasterConfig", "UnitConfig", "keys_table"]
 

@@ -12,7 +12,8 @@ from typing import Any
 from hsu_worker.errors import ConfigError
 from hsu_worker.master.duration import NEVER
 from hsu_worker.master.keys import is_required, keys_of
-from hsu_worker.master.tables import KINDS, MasterConfig, UnitConfig
+from hsu_worker.master.master_table import MasterConfig
+from hsu_worker.master.tables import KINDS, UnitConfig
 from hsu_worker.master.values import toml, wrong
 
 _UNIT_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
@@ -126,6 +127,9 @@ class Reader:
                     (*where, "restart_above"),
                     'does nothing with ping = "never"; remove one of them',
                 )
+            if values.get("warm") and (values.get("pinned") or values.get("idle") == NEVER):
+                why = "pinned = true" if values.get("pinned") else 'idle = "never"'
+                self._mistake((*where, "warm"), f"does nothing with {why}; remove one of them")
             if values.get("preimport") and values.get("launcher") == "spawn":
                 self._mistake(
                     (*where, "preimport"),

@@ -19,6 +19,7 @@ Kind: TypeAlias = Literal[
     "swapping",
     "swapped",
     "swap failed",
+    "warm",
 ]
 
 #: What goes wrong with a worker; logged as warnings.

@@ -55,8 +55,10 @@ class Instance:
         """Set when nothing is left of it."""
         self._feed = feed
         self._loop = asyncio.get_running_loop()
-        self.began = self._loop.time()
-        self._starting: asyncio.Task[None] | None = None
+        self.launched = self.began = self._loop.time()
+        """When its present step began: its start, its warm stop, its warm start."""
+        self._step: asyncio.Task[None] | None = None
+        self._looking: asyncio.Task[None] | None = None
         self._watching: set[asyncio.Task[None]] = set()
         self._checked: set[AnyInterface] = set()
         """What its clients may call."""
@@ -68,7 +70,35 @@ class Instance:
 
     def start(self) -> None:
         """Start the worker; reports `Started` or `StartFailed`, then what befalls it."""
-        self._starting = asyncio.create_task(self._start())
+        self._step = asyncio.create_task(self._start())
+
+    def stop_warm(self) -> None:
+        """Have it leave its lifespans; reports `Warm` or `WarmFailed`."""
+        self._begin(self.worker.stop_warm, policy.Warm(self.generation))
+
+    def start_warm(self) -> None:
+        """Have it enter them again; reports `Started` or `WarmFailed`."""
+        self._begin(self.worker.start_warm, policy.Started(self.generation))
+
+    def _begin(self, work: Callable[[], Coroutine[Any, Any, None]], done: policy.Event) -> None:
+        self.began = self._loop.time()
+        self._step = asyncio.create_task(self._take(work, done))
+
+    async def _take(
+        self, work: Callable[[], Coroutine[Any, Any, None]], done: policy.Event
+    ) -> None:
+        # What it does meanwhile has a bound of its own.
+        await cancel(self._looking)
+        try:
+            await work()
+        except Exception as error:
+            if not isinstance(error, RpcError):
+                log.exception("unit %r: its warm stop or start failed", self.worker.unit.name)
+            why = error.message if isinstance(error, RpcError) else str(error)
+            self._feed(policy.WarmFailed(self.generation, why))
+            return
+        self._looking = self._keep(self._look_after())
+        self._feed(done)
 
     def connection(self, interface: AnyInterface | None) -> Connection:
         """The connection of a worker that is ready.
@@ -104,13 +134,14 @@ class Instance:
             self._feed(policy.StartFailed(self.generation, failure, _draw()))
             return
         self._keep(self._watch())
-        self._keep(self._look_after())
+        self._looking = self._keep(self._look_after())
         self._feed(policy.Started(self.generation))
 
-    def _keep(self, work: Coroutine[Any, Any, None]) -> None:
+    def _keep(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         self._watching.add(task)
         task.add_done_callback(self._watching.discard)
+        return task
 
     async def _watch(self) -> None:
         try:
@@ -212,9 +243,9 @@ class Instance:
     async def stop(self, *, force: bool) -> Ending:
         """End it, and wait until nothing is left; returns how it ended."""
         await cancel(*self._watching)
-        if self._starting is not None and not self._starting.done():
-            await cancel(self._starting)
-        self._lived = self._loop.time() - self.began
+        if self._step is not None and not self._step.done():
+            await cancel(self._step)
+        self._lived = self._loop.time() - self.launched
         try:
             ending = await self.worker.stop(force=force, leaving=self._leaving)
         except Exception:

@@ -8,12 +8,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from hsu_worker.errors import Code, HandshakeError, HsuError, RpcError, StartError
+from hsu_worker.errors import (
+    Code,
+    DeadlineExceeded,
+    HandshakeError,
+    HsuError,
+    RpcError,
+    StartError,
+    Unavailable,
+)
 from hsu_worker.gen.hsu_core import (
     CoreClient,
     HandshakeResponse,
     StartRequest,
     State,
+    StopRequest,
     StreamLogsRequest,
 )
 from hsu_worker.master.handshake import Expected, shake_hands
@@ -84,6 +93,31 @@ class Worker(ABC):
 
             leaving: It is on its way out by itself: a signal would only cut it short.
         """
+
+    async def stop_warm(self) -> None:
+        """Core.Stop, within the unit's `grace`: its lifespans are left, and it lives.
+
+        Raises:
+            RpcError: They were not, or not in time, or it is on its way out.
+        """
+        assert self.connection is not None
+        within = self.unit.grace
+        try:
+            answer = await CoreClient(self.connection).stop(StopRequest(), timeout=within)
+        except DeadlineExceeded:
+            text = f"its lifespans were not left within {within:g} s; raise its `grace`"
+            raise DeadlineExceeded(text) from None
+        if answer.state != State.STATE_STOPPED:
+            raise Unavailable("it is on its way out")
+
+    async def start_warm(self) -> None:
+        """Core.Start, once more.
+
+        Raises:
+            StartError: It won't come back.
+        """
+        assert self.connection is not None
+        await self.run_lifespans(self.connection)
 
     @abstractmethod
     async def ended(self) -> Ending:

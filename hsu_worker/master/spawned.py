@@ -286,6 +286,14 @@ class Spawned(Worker):
         assert self.connection is not None
         follow = self.follow_log(self.connection, self._instance)
         self._follower = asyncio.ensure_future(follow)
+        await self._resume()
+
+    async def start_warm(self) -> None:
+        """Enter the lifespans again, within the bounds of a start."""
+        await self._in_time(lambda: self._alive_until(self._resume()))
+
+    async def _resume(self) -> None:
+        assert self.connection is not None
         await self.run_lifespans(self.connection, self._progress.set)
 
     def _command(self) -> str:

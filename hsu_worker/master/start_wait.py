@@ -7,7 +7,7 @@ from hsu_worker.master import policy
 from hsu_worker.master.policy import refusals
 from hsu_worker.master.raised_again import same_error
 
-_COMING = (policy.Phase.STARTING, policy.Phase.READY)
+_COMING = (policy.Phase.STARTING, policy.Phase.READY, policy.Phase.WARM)
 
 
 class StartWait:

@@ -62,6 +62,15 @@ class UnitConfig:
         kinds=_LAUNCHED,
         live=True,
     )
+    warm: float | None = key(
+        values.duration(zero=False),
+        "After `idle` leave its lifespans only, and stop the process this much later; a call has it enter"
+        " them again.",
+        value="duration",
+        otherwise="the process stops after `idle`",
+        kinds=_LAUNCHED,
+        live=True,
+    )
     stall: float = key(
         values.duration(zero=False),
         "Give up a start that has shown no progress for this long.",
@@ -340,6 +349,7 @@ class UnitConfig:
             queue=self.queue,
             concurrency=self.concurrency,
             idle=None if self.pinned or self.idle == NEVER else self.idle,
+            warm=self.warm,
             drain=self.drain,
             restart=self.restart,
             backoff=self.backoff,
@@ -376,21 +386,3 @@ class UnitConfig:
     def kind(self) -> str:
         """The one of `KINDS` that it has."""
         return next(kind for kind in KINDS if getattr(self, kind))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MasterConfig:
-    """The table `[master]`."""
-
-    runtime_dir: Path | None = key(
-        values.path,
-        "The folder for sockets and state, relative to the file's folder.",
-        value="path",
-        otherwise="a folder of its own in the user's runtime directory",
-    )
-    message_bytes: int = key(
-        values.message_size,
-        "The largest message that the gateway passes on, each way.",
-        value='`"64MiB"`',
-        default="64MiB",
-    )

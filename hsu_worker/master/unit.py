@@ -12,6 +12,7 @@ from hsu_worker.errors import Dispatch, FailedPrecondition, Unavailable
 from hsu_worker.gen.hsu_core import HandshakeResponse
 from hsu_worker.interface import AnyInterface
 from hsu_worker.master import policy
+from hsu_worker.master.alarm import Alarm
 from hsu_worker.master.event import Event, Kind
 from hsu_worker.master.handshake import check_replaces
 from hsu_worker.master.history import History
@@ -35,6 +36,9 @@ _ABOUT_CALLS = (policy.Lost, policy.Unresponsive, policy.Alive)
 
 #: What is started beside the one that serves, to take its place.
 _BESIDE = ("swap", "stand-in")
+
+#: What is told as it happens; all else follows from an end, and is told after it.
+_AT_ONCE = ("held", "swapped", "warm")
 
 
 class Unit:
@@ -70,7 +74,7 @@ class Unit:
         self._instances: dict[int, Instance] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._start_waits: list[StartWait] = []
-        self._timer: asyncio.TimerHandle | None = None
+        self._alarm = Alarm(lambda: self._feed(policy.Tick()))
         #: Set while there is no instance.
         self._empty = asyncio.Event()
         self._empty.set()
@@ -247,8 +251,7 @@ class Unit:
         """Stop the unit for good: the master leaves, or its table is no longer there."""
         self._feed(policy.Close(removed))
         await self._empty.wait()
-        if self._timer is not None:
-            self._timer.cancel()
+        self._alarm.cancel()
 
     async def _acquire(self, deadline: float | None, what: str, start: bool, way: str) -> int:
         # Without a deadline of its own the start's wall budget bounds the wait, twice: a caller may
@@ -307,13 +310,18 @@ class Unit:
             case policy.Grant(waiters, generation):
                 self._waiters.settle(waiters, generation)
             case policy.Wake(at):
-                self._wake(at)
+                self._alarm.set(at)
             case policy.Refuse(waiters, error):
                 self._waiters.settle(waiters, error)
             case policy.Start():
                 self._start(effect)
             case policy.Stop(generation):
                 self._spawn(self._stop(self._instances[generation], effect))
+            case policy.WarmStop(generation):
+                self._instances[generation].stop_warm()
+            case policy.WarmStart(generation, trigger, why):
+                self.history.add(generation, "starting", trigger, why)
+                self._instances[generation].start_warm()
             case policy.Probe(generation):
                 self._instances[generation].probe()
             case policy.SwapEnded(generation, error):
@@ -325,22 +333,10 @@ class Unit:
                 # Whoever served before it may take its time to leave.
                 self._specs.answer(generation)
             case policy.Tell(kind, generation, trigger, why):
-                if kind not in ("swapped", "held") and generation in self._instances:
+                if kind not in _AT_ONCE and generation in self._instances:
                     self._instances[generation].consequences.append(effect)
                 else:
                     self.history.add(generation, kind, trigger, why)
-
-    def _wake(self, at: float) -> None:
-        if self._timer is not None and not self._timer.cancelled() and self._timer.when() > at:
-            self._timer.cancel()
-            self._timer = None
-        # One that comes earlier asks again, and the answer costs less than moving it at each call.
-        if self._timer is None:
-            self._timer = self._loop.call_at(at, self._tick)
-
-    def _tick(self) -> None:
-        self._timer = None
-        self._feed(policy.Tick())
 
     def _start(self, effect: policy.Start) -> None:
         worker = self._make(self._specs[effect.spec], effect.generation, self.log)

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -59,10 +59,12 @@ class Running:
     def __init__(self, config: Config) -> None:
         self.events: asyncio.Queue[Event] = asyncio.Queue()
         self.told: list[Event] = []
+        self.on_event: Callable[[Event], object] = _look_on
         self.master = Master(config, on_event=self._take)
 
     def _take(self, event: Event) -> None:
         self.told.append(event)
+        self.on_event(event)
         self.events.put_nowait(event)
 
     @property
@@ -78,6 +80,10 @@ class Running:
 
     def lines(self, source: str) -> list[str]:
         return [line.text for line in self.master.log("u") if line.source == source]
+
+
+def _look_on(_: Event) -> None:
+    """It is only told."""
 
 
 @asynccontextmanager

@@ -72,7 +72,7 @@ def test_the_keys_of_the_policy_need_no_new_process() -> None:
     """All that `UnitConfig.rules` is made of, and what only concerns starts to come and the log."""
     rules = set(UnitConfig.__dataclass_fields__) & {
         *("queue", "concurrency", "idle", "drain", "restart", "backoff", "backoff_most", "healthy"),
-        *("breaker", "breaker_window", "breaker_retry", "pinned"),
+        *("breaker", "breaker_window", "breaker_retry", "pinned", "warm"),
     }
     others = {"preload", "prewarm", "stall", "start_timeout", "log_file", "log_size", "log_keep"}
     live = {name for name, key in keys_of(UnitConfig).items() if key.live}

@@ -101,6 +101,7 @@ GOOD: list[tuple[str, str, Any]] = [
     ("nice", f"{APP}\nnice = 19", 19),
     ("cpus", f"{APP}\ncpus = [{CPU}, {CPU}]", (CPU,)),
     ("restart_above", f'{APP}\nrestart_above = "1MiB"', 1 << 20),
+    ("warm", f'{APP}\nwarm = "10m"', 600.0),
     ("log_size", f'{APP}\nlog_size = "500B"', 500),
     ("log_size", f'{APP}\nlog_size = "10KB"', 10_000),
     ("log_size", f'{APP}\nlog_size = "10KiB"', 10 << 10),
@@ -138,6 +139,7 @@ BAD: list[tuple[str, str, str]] = [
         "address 'tcp:127.0.0.1:0': port 0 can't be dialled; write the worker's port",
     ),
     ("register", "register = false", "expected true (or no such line), got false"),
+    ("warm", f'{APP}\nwarm = "0s"', 'expected a duration such as "60s", longer than 0s, got "0s"'),
     ("idle", f"{APP}\nidle = 60", 'expected a duration such as "60s" or "never", got 60'),
     ("idle", f'{APP}\nidle = "60"', 'expected a duration such as "60s" or "never", got "60"'),
     ("idle", f"{APP}\nidle = 1.5", 'expected a duration such as "60s" or "never", got 1.5'),
@@ -346,6 +348,7 @@ def test_two_kinds_exclude_each_other(folder: Path) -> None:
             ('grace = "1s"', "'app' or 'command'"),
             ('listen = "tcp"', "'app' or 'command'"),
             ("prewarm = 1", "'app' or 'command'"),
+            ('warm = "1m"', "'app' or 'command'"),
             ('cwd = "sub"', "'app' or 'command'"),
             ('env = {A = "1"}', "'app' or 'command'"),
             ('pass_env = ["A"]', "'app' or 'command'"),
@@ -379,6 +382,12 @@ def test_what_is_spawned_imports_nothing_beforehand(folder: Path) -> None:
     )
     assert [expected] == unit_mistakes(folder, APP, 'launcher = "spawn"', "preimport = true")
     assert unit(folder, APP, 'launcher = "spawn"', "preimport = false").launcher == "spawn"
+
+
+@pytest.mark.parametrize("line", ["pinned = true", 'idle = "never"'])
+def test_what_never_idles_is_never_warm(folder: Path, line: str) -> None:
+    expected = f"hsu.toml: units.x.warm: does nothing with {line}; remove one of them"
+    assert [expected] == unit_mistakes(folder, APP, line, 'warm = "10m"')
 
 
 def test_unknown_keys_are_named_with_the_nearest_one(folder: Path) -> None:

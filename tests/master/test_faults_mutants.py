@@ -17,6 +17,7 @@ from tests.master import (
     test_faults_stops,
     test_output,
     test_output_pipe,
+    test_warm,
 )
 from tests.master.running import app, text
 from tests.master.sim.mutants import Mutant, planted
@@ -31,6 +32,7 @@ HANGS = {
     "T17": 10.0,
     "T18": 10.0,
     "T43": 8.0,
+    "T52": 10.0,
 }
 
 
@@ -148,6 +150,33 @@ MUTANTS: dict[Callable[..., Any], list[Mutant]] = {
             "pass",
         ),
     ],
+    test_warm.test_t52_a_warm_process_that_is_killed_is_noticed: [
+        Mutant(
+            "nobody watches a process that is warm",
+            "T52",
+            "instance:Instance._take",
+            "await cancel(self._looking)",
+            "await cancel(*self._watching)",
+        ),
+    ],
+    test_warm.test_t52_a_warm_start_that_fails_or_hangs_is_made_in_a_new_process: [
+        Mutant(
+            "a warm start without a bound",
+            "T52",
+            "spawned:Spawned.start_warm",
+            "self._in_time(lambda: self._alive_until(self._resume()))",
+            "self._resume()",
+        ),
+    ],
+    test_warm.test_t52_a_warm_stop_that_hangs_ends_the_process: [
+        Mutant(
+            "a warm stop without a bound",
+            "T52",
+            "launcher:Worker.stop_warm",
+            "timeout=within",
+            "timeout=None",
+        ),
+    ],
     test_faults_life.test_t46_a_worker_full_of_legitimate_calls_is_never_killed: [
         Mutant(
             "busy is dead",
@@ -173,6 +202,7 @@ ARGUMENTS: dict[str, Any] = {
     "asked": True,
     "end": "os._exit(3)",
     "how": "exit code 3",
+    "what": "slow-start",
 }
 
 

@@ -17,10 +17,10 @@ from tests.master.sim.world import World, replay
 BLOCK = 1000
 
 #: Seeds in which a planted bug has to show itself.
-BOUND = 1000
+BOUND = 3000
 
 #: The faults of which the policy decides the outcome.
-ROWS = {*(f"T{n}" for n in (*range(1, 10), 14, 15, 16, 28, 29, 30, 39, 40, 41, 49))}
+ROWS = {*(f"T{n}" for n in (*range(1, 10), 14, 15, 16, 28, 29, 30, 39, 40, 41, 49, 52))}
 
 
 def play(seed: int, story: str = "anything") -> World:
@@ -42,6 +42,11 @@ def test_no_seed_breaks_a_promise(first: int) -> None:
 def test_no_call_around_the_idle_stop_is_refused() -> None:
     for seed in range(100):
         play(seed, "idle-edge")
+
+
+def test_no_call_around_a_warm_stop_is_refused() -> None:
+    for seed in range(100):
+        play(seed, "warm-edge")
 
 
 def test_a_unit_that_idles_again_and_again_recovers() -> None:
@@ -94,6 +99,7 @@ def test_everything_happens_in_the_stories() -> None:
         seen.update(call.outcome for call in world.calls)
     expected = {
         *("done", "deadline", "cancelled", "crash", "drained", "refused"),
+        *("WarmStop", "WarmStart", "Tell: warm"),
         *("Start", "Stop", "Grant", "Refuse", "Probe", "Wake"),
         *("Tell: backoff", "Tell: faulted", "Tell: held", "Tell: swapped", "Tell: swap failed"),
         *("SwapEnded: True", "SwapEnded: False"),

@@ -177,12 +177,15 @@ async def one_life(seed: int) -> list[int | str]:
             startup=dice.choice((0.0, 0.1, 1.0)),
             fails=dice.choice(("", "", "", "", "it is broken")),
             ending=dice.choice((0.0, 0.1, 1.0)),
+            warm_stop=dice.choice((0.0, 0.1, 1.0)),
+            warm_fails=dice.choice(("", "", "stop", "start")),
         )
 
     it = House(
         *(plan() for _ in range(30)),
         WELL,
         idle=dice.choice((0.5, 2.0)),
+        warm=dice.choice((None, 0.5, 2.0)),
         drain=dice.choice((0.0, 1.0, 5.0)),
         queue=dice.choice((3, 1000)),
         concurrency=dice.choice((None, 1, 3)),

@@ -18,6 +18,8 @@ from hsu_worker.master.policy.effects import (
     SwapEnded,
     Tell,
     Wake,
+    WarmStart,
+    WarmStop,
 )
 from hsu_worker.master.policy.events import (
     Alive,
@@ -41,6 +43,8 @@ from hsu_worker.master.policy.events import (
     SwapAsked,
     Tick,
     Unresponsive,
+    Warm,
+    WarmFailed,
 )
 from hsu_worker.master.policy.note import Decision
 from hsu_worker.master.policy.state import Generation, Phase, State
@@ -84,5 +88,9 @@ __all__ = [
     "Trouble",
     "Unresponsive",
     "Wake",
+    "Warm",
+    "WarmFailed",
+    "WarmStart",
+    "WarmStop",
     "decide",
 ]

@@ -29,6 +29,22 @@ class Stop:
 
 
 @dataclass(frozen=True, slots=True)
+class WarmStop:
+    """Let the worker leave its lifespans and keep its process, then report `Warm` or `WarmFailed`."""
+
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class WarmStart:
+    """Let the worker enter its lifespans again, then report `Started` or `WarmFailed`."""
+
+    generation: int
+    trigger: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Grant:
     """These callers have their leases."""
 
@@ -70,10 +86,12 @@ class SwapEnded:
 class Tell:
     """Something happened that is neither a start nor a stop."""
 
-    kind: Literal["backoff", "faulted", "held", "swapped", "swap failed"]
+    kind: Literal["backoff", "faulted", "held", "swapped", "warm", "swap failed"]
     generation: int
     trigger: str
     why: str
 
 
-Effect: TypeAlias = Start | Stop | Grant | Refuse | Probe | Wake | SwapEnded | Tell
+Effect: TypeAlias = (
+    Start | Stop | WarmStop | WarmStart | Grant | Refuse | Probe | Wake | SwapEnded | Tell
+)

@@ -109,6 +109,21 @@ class Leaving:
 
 
 @dataclass(frozen=True, slots=True)
+class Warm:
+    """The worker has left its lifespans, and its process lives."""
+
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class WarmFailed:
+    """The worker has not left its lifespans, or not entered them again, within its time."""
+
+    generation: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Gone:
     """Nothing is left of the worker."""
 
@@ -191,6 +206,8 @@ Event: TypeAlias = (
     | Alive
     | Outgrown
     | Leaving
+    | Warm
+    | WarmFailed
     | Gone
     | Tick
     | StartWanted

@@ -6,7 +6,7 @@ from math import inf
 from typing import TypeAlias
 
 from hsu_worker.errors import FailedPrecondition, RpcError
-from hsu_worker.master.policy import places, refusals, reloads, stand_ins, swaps
+from hsu_worker.master.policy import places, refusals, reloads, stand_ins, swaps, warm
 from hsu_worker.master.policy.effects import Effect, Grant, Probe, Refuse, SwapEnded, Tell
 from hsu_worker.master.policy.events import (
     Alive,
@@ -30,6 +30,8 @@ from hsu_worker.master.policy.events import (
     SwapAsked,
     Tick,
     Unresponsive,
+    Warm,
+    WarmFailed,
 )
 from hsu_worker.master.policy.state import Phase, State, evolve
 from hsu_worker.master.policy.trouble import Restart, Trouble
@@ -77,6 +79,13 @@ def note(state: State, event: Event, now: float) -> Decision:
             wanted = state.wanted or state.rules.restart is Restart.ALWAYS
             leaving = places.drained(state, current, now, "exit", "it is leaving by itself")
             return evolve(leaving, wanted=wanted, cause=("restart", "it left by itself")), ()
+        case Warm(number):
+            return warm.stopped(state, number, now)
+        case WarmFailed(number, why):
+            failed = state.current
+            if failed is None or failed.number != number or not warm.is_warm(failed):
+                return state, ()
+            return warm.failed(state, failed, "start" if failed.resumes else "idle", why)
         case Gone(number):
             return _gone(state, number)
         case Tick():
@@ -147,7 +156,7 @@ def _started(state: State, number: int, now: float) -> Decision:
     generation = state.find(number)
     if generation is None or generation.phase is not Phase.STARTING:
         return state, ()
-    ready = evolve(generation, phase=Phase.READY, since=now, quiet_since=now)
+    ready = evolve(generation, phase=Phase.READY, since=now, quiet_since=now, resumes=False)
     if generation is state.current:
         return evolve(state, current=ready), ()
     return swaps.flipped(state, ready, now)
@@ -181,6 +190,9 @@ def _lost(
     force: bool = False,
 ) -> Decision:
     generation = state.find(number)
+    if generation is not None and warm.is_warm(generation):
+        trigger = "liveness" if force else "exit"
+        return warm.failed(state, generation, trigger, how, force=force)
     if generation is None or not generation.serves:
         return state, ()
     if generation.stand_in:
@@ -259,6 +271,8 @@ def _stop_asked(state: State, now: float, hold: bool) -> Decision:
         return places.stopping(state, current, effects, trigger, why), effects
     if current.phase is Phase.READY:
         return places.drained(state, current, now, trigger, why), effects
+    if current.phase is Phase.WARM:
+        return places.stopping(state, current, effects, trigger, why), effects
     return state, effects
 
 

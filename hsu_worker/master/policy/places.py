@@ -1,7 +1,21 @@
 """A generation in its place: current, candidate or retiring."""
 
+from typing import Final
+
 from hsu_worker.master.policy.effects import Effect, Stop
 from hsu_worker.master.policy.state import Generation, Phase, State, evolve
+
+#: The cause of the next start, for those whom a worker has no room for before it is stopped.
+WAITED: Final = ("call", "a call that waited")
+
+
+def cause(state: State) -> tuple[str, str]:
+    """Trigger and evidence of a start that begins now."""
+    trigger, why = state.cause
+    others = len(state.waiters) - 1
+    if trigger == "call" and others > 0:
+        why += f" and {others} more"
+    return trigger, why
 
 
 def ready(state: State, number: int) -> Generation | None:

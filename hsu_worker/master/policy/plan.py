@@ -2,7 +2,7 @@
 
 from math import inf
 
-from hsu_worker.master.policy import places, refusals, swaps
+from hsu_worker.master.policy import places, refusals, swaps, warm
 from hsu_worker.master.policy.effects import Effect, Grant, Refuse, Start, Wake
 from hsu_worker.master.policy.state import Generation, Phase, State, evolve
 from hsu_worker.master.policy.trouble import Trouble
@@ -31,6 +31,8 @@ def plan(state: State, now: float, effects: list[Effect]) -> State:
         state = _start(state, now, effects, wake)
     elif current.phase is Phase.READY:
         state = _ready(state, current, now, effects, wake)
+    elif current.phase is Phase.WARM:
+        state = warm.plan(state, current, now, effects, wake)
     if wake:
         effects.append(Wake(min(wake)))
     return state
@@ -69,18 +71,13 @@ def _start(state: State, now: float, effects: list[Effect], wake: list[float]) -
     if state.closed or not (state.waiters or state.wanted):
         return state
     number = state.last + 1
-    trigger, why = state.cause
-    if state.waiters and trigger == "call":
-        others = len(state.waiters) - 1
-        why += f" and {others} more" if others else ""
-    effects.append(Start(number, state.spec, trigger, why))
+    effects.append(Start(number, state.spec, *places.cause(state)))
     return evolve(
         state,
         current=Generation(number=number, spec=state.spec),
         last=number,
         wanted=False,
-        # For those whom this one has no room for before it is stopped.
-        cause=("call", "a call that waited"),
+        cause=places.WAITED,
     )
 
 
@@ -110,8 +107,11 @@ def _ready(
     if rules.idle is None or current.stand_in or current.leases or state.waiters:
         return state
     if now >= current.quiet_since + rules.idle:
+        why = f"not called for {rules.idle:g} s"
+        if warm.stops(state, current):
+            return warm.stop(state, current, now, effects, why)
         state = places.served(state, current, now)
-        return places.stopping(state, current, effects, "idle", f"not called for {rules.idle:g} s")
+        return places.stopping(state, current, effects, "idle", why)
     wake.append(current.quiet_since + rules.idle)
     return state
 

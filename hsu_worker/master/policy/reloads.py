@@ -32,12 +32,13 @@ def reconfigured(state: State, event: Reconfigured) -> tuple[State, Sequence[Eff
         error = FailedPrecondition(f"unit {state.rules.unit!r}: {_WHY} during the swap")
         state = swaps.failed(state, candidate, error, effects)
     current = state.current
-    if current is None or current.stand_in or current.phase not in (Phase.STARTING, Phase.READY):
+    if current is None or current.stand_in or current.phase in (Phase.DRAINING, Phase.STOPPING):
         return state, effects
     if current.phase is Phase.READY:
         return evolve(state, renew=_WHY), effects
-    wanted = not (state.held or current.stop_asked)
-    state = evolve(state, wanted=wanted, cause=(_TRIGGER, _WHY))
+    if current.phase is Phase.STARTING:
+        wanted = not (state.held or current.stop_asked)
+        state = evolve(state, wanted=wanted, cause=(_TRIGGER, _WHY))
     return places.stopping(state, current, effects, _TRIGGER, _WHY), effects
 
 

@@ -18,6 +18,7 @@ class Phase(StrEnum):
     READY = "ready"
     DRAINING = "draining"
     STOPPING = "stopping"
+    WARM = "warm"
     # Of a unit only: why it has no generation.
     BACKOFF = "backoff"
     FAULTED = "faulted"
@@ -43,13 +44,17 @@ class Generation:
     """When its last lease ended, or it became ready."""
     outgrown: float = 0.0
     """When another one was last to take its place because of its size."""
+    warm_since: float | None = None
+    """When it had left its lifespans; None: it has not, or not yet."""
+    resumes: bool = False
+    """It starts in a process that was warm."""
     suspect: bool = False
     """A call could not be delivered; nobody is sent there before it has answered again."""
     stop_asked: bool = False
     """Somebody asked for a stop during the start: it follows the calls that wait for it."""
     drain_until: float = 0.0
     trigger: str = ""
-    """What its drain was caused by."""
+    """What its drain, or its warm stop, was caused by."""
     why: str = ""
 
     @property

@@ -64,7 +64,7 @@ def flipped(state: State, ready: Generation, now: float) -> tuple[State, Sequenc
     state = evolve(state, retiring=old)
     if old.serves:
         state = places.drained(state, old, now, trigger, why)
-    elif old.phase is Phase.STARTING:
+    elif old.phase is not Phase.STOPPING:
         state = places.stopping(state, old, effects, trigger, why)
     return state, effects
 

@@ -29,6 +29,8 @@ class Rules:
     """Leases at the same time; None: no bound."""
     idle: float | None = 300.0
     """Without a lease for this long the unit stops; None: never."""
+    warm: float | None = None
+    """After `idle` its process stays without its lifespans for this long; None: it ends at once."""
     drain: float = 30.0
     """What leases are given when the unit is told to stop."""
     restart: Restart = Restart.ON_DEMAND

@@ -42,6 +42,10 @@ from hsu_worker.master.policy import (
     Tick,
     Unresponsive,
     Wake,
+    Warm,
+    WarmFailed,
+    WarmStart,
+    WarmStop,
     decide,
 )
 from tests.master.sim.health import Health
@@ -69,11 +73,19 @@ class Record:
     stopped: bool = False
     outgrown: float = 0.0
     suspect: bool = False
+    leaves: bool = False
+    """Its lifespans, or has left them."""
+    warm: float | None = None
+    """Since when it has left them."""
+    resumes: bool = False
+    """It enters them again."""
 
     @property
     def phase(self) -> Phase:
         if self.stopped:
             return Phase.STOPPING
+        if self.leaves:
+            return Phase.WARM
         if self.ready is None:
             return Phase.STARTING
         return Phase.READY if self.drains is None else Phase.DRAINING
@@ -110,6 +122,9 @@ class Books:
 
     def feed(self, event: Event, now: float) -> Sequence[Effect]:
         before, phase = self.current, self.phase
+        useless = isinstance(event, Lost | Unresponsive | WarmFailed) and self._is_warm(
+            event.generation
+        )
         self._note(event, now)
         self.state, effects = decide(self.state, event, now)
         for effect in effects:
@@ -119,6 +134,9 @@ class Books:
         swaps = [each for each in self.live.values() if each.swap and not each.stopped]
         if isinstance(event, StopAsked | Close):
             expect(not swaps, "a swap goes on after a stop")
+            expect(self.phase is not Phase.WARM, "a warm process goes on after a stop")
+        if useless and before is not None:
+            expect(before.stopped, "a warm process is of no use, and nobody ends it")
         if isinstance(event, Reconfigured) and event.spec is not None:
             old = [each for each in swaps if not each.stand_in and each.spec != event.spec]
             expect(not old, "a swap goes on after a reload")
@@ -145,6 +163,7 @@ class Books:
                 record = self.live.get(number)
                 if record is not None and record.phase is Phase.STARTING:
                     record.ready = record.quiet = now
+                    record.resumes = False
                     if record.swap:
                         self._flip(record, now)
             case StartFailed(number, _, draw):
@@ -153,6 +172,15 @@ class Books:
                     self.health.fail(now, draw)
                     again = (Restart.ALWAYS, Restart.ON_FAILURE)
                     self.wanted = self.rules.restart in again and not failed.stop_asked
+            case Lost(number) | Unresponsive(number) | WarmFailed(number) if self._is_warm(number):
+                # No failure of the unit: a start that was under way is made in a new process.
+                assert current is not None
+                if current.resumes:
+                    self.wanted = self.wanted or not current.stop_asked
+            case Warm(number):
+                left = self._current(number, Phase.WARM)
+                if left is not None:
+                    left.warm = now
             case Lost(number, _, clean, draw, finishes):
                 self._lost(number, now, draw, clean, finishes)
             case Unresponsive(number, _, draw):
@@ -207,6 +235,11 @@ class Books:
                         self.current = None
             case Tick():
                 pass
+
+    def _is_warm(self, number: int) -> bool:
+        current = self.current
+        here = current is not None and current.number == number
+        return current is not None and here and (self.phase is Phase.WARM or current.resumes)
 
     def _drain(self, record: Record, now: float) -> None:
         """It is told, or seen, to go; what it served counts."""
@@ -314,6 +347,10 @@ class Books:
                 self._check_start(effect, event, now)
             case Stop():
                 self._check_stop(effect, event, now)
+            case WarmStop(number):
+                self._check_warm_stop(number, now)
+            case WarmStart(number):
+                self._check_warm_start(number, effect)
             case Grant(waiters, number):
                 record = self.live.get(number)
                 expect(record is not None and record is self.current, "lent: not the current one")
@@ -382,6 +419,36 @@ class Books:
             self.current, self.wanted = record, False
         self.live[effect.generation] = record
 
+    def _check_warm_stop(self, number: int, now: float) -> None:
+        self._check_idle(self._current(number, Phase.READY), now)
+        record = self.current
+        assert record is not None
+        assert record.ready is not None
+        expect(self.rules.warm is not None, "a warm stop that nobody wants")
+        replaced = record.suspect or self.renew or record.spec != self.spec
+        expect(not replaced, "a warm stop of what has to be replaced")
+        self.health.serve(now - record.ready)
+        record.leaves, record.warm, record.ready = True, None, None
+
+    def _check_idle(self, record: Record | None, now: float) -> None:
+        expect(record is not None, "an idle stop of what does not serve")
+        assert record is not None
+        expect(not record.stand_in, "an idle stop of a stand-in")
+        expect(not record.leases, "an idle stop under a call")
+        expect(not self.waiting, "an idle stop while somebody waits")
+        idle = self.rules.idle
+        expect(idle is not None and now >= record.quiet + idle, "an idle stop too early")
+
+    def _check_warm_start(self, number: int, effect: WarmStart) -> None:
+        record = self._current(number, Phase.WARM)
+        expect(record is not None and record.warm is not None, "a warm start of what is not warm")
+        assert record is not None
+        expect(effect.trigger and effect.why, "a start without a cause")
+        expect(not (self.held or self.closed), "a warm start of what was stopped")
+        expect(self.waiting or self.wanted, "a start that nobody wants")
+        expect(record.spec == self.spec, "it comes back as something else than the unit")
+        record.leaves, record.resumes, self.wanted = False, True, False
+
     def _check_stop(self, effect: Stop, event: Event, now: float) -> None:
         record = self.live.get(effect.generation)
         expect(record is not None and not record.stopped, "a stop of what doesn't run")
@@ -393,7 +460,16 @@ class Books:
         flipped = isinstance(event, Started) and self.current is not record
         of_it = getattr(event, "generation", None) == record.number
         ended = of_it and isinstance(event, Lost | Unresponsive)
-        if record.ready is None:
+        warm_failed = of_it and isinstance(event, Lost | Unresponsive | WarmFailed)
+        if record.leaves and not (asked or flipped or warm_failed):
+            expect(record.warm is not None, "it was ended while it leaves its lifespans")
+            assert record.warm is not None
+            expect(not self.waiting, "a process was ended that somebody waits for")
+            warm = self.rules.warm
+            expect(warm is None or now >= record.warm + warm, "a process was ended too early")
+        elif record.leaves or (record.resumes and warm_failed):
+            pass
+        elif record.ready is None:
             failed = of_it and isinstance(event, StartFailed)
             alone = record.stop_asked and not self.waiting
             expect(failed or asked or flipped or alone, "a start was given up")
@@ -401,11 +477,9 @@ class Books:
             fit = of_it and isinstance(event, Started) and self.held
             expect(fit, "a swap was given up")
         elif effect.trigger == "idle":
-            expect(not record.stand_in, "an idle stop of a stand-in")
-            expect(not record.leases, "an idle stop under a call")
-            expect(not self.waiting, "an idle stop while somebody waits")
-            idle = self.rules.idle
-            expect(idle is not None and now >= record.quiet + idle, "an idle stop too early")
+            self._check_idle(record, now)
+            replaced = record.suspect or self.renew or record.spec != self.spec
+            expect(self.rules.warm is None or replaced, "a process was ended that was to stay")
             self.health.serve(now - record.ready)
         elif not ended:
             expect(record.drains is not None or record.stop_asked, "a stop that nobody asked for")
@@ -472,6 +546,11 @@ class Books:
                     due.append(health.retry_at)
         elif current.phase is Phase.STARTING:
             expect(self.waiting or not current.stop_asked, "a start that is to be stopped goes on")
+        elif current.phase is Phase.WARM:
+            if current.warm is not None:
+                expect(not (self.waiting or self.wanted), "nobody has it serve again")
+                expect(self.rules.warm is not None, "a process stays that nobody wants")
+                due.append(current.warm + (self.rules.warm or 0.0))
         elif current.phase is Phase.READY:
             assert current.ready is not None
             if self.waiting:

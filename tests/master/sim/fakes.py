@@ -51,8 +51,12 @@ class Plan:
     """From its start to its end by itself."""
     clean: bool = False
     ending: float = 0.5
+    warm_stop: float = 0.1
+    warm_start: float = 0.2
+    warm_fails: str = ""
+    """The step in which it says that it can't: stop or start."""
     raises: str = ""
-    """The step in which it raises what nobody expects: start, ended or stop."""
+    """The step in which it raises what nobody expects: start, ended, stop, warm stop or warm start."""
     handshake: HandshakeResponse = field(default_factory=HandshakeResponse)
 
 
@@ -79,6 +83,7 @@ class FakeWorker(Worker):
         self.forced = False
         self.left_alone = False
         self.stopped = False
+        self.resumed = 0
         self._end: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
         self._killer: asyncio.TimerHandle | None = None
 
@@ -94,6 +99,20 @@ class FakeWorker(Worker):
         if self.plan.lives != FOR_EVER:
             loop = asyncio.get_running_loop()
             self._killer = loop.call_later(self.plan.lives, self.end, self.plan.clean)
+
+    async def stop_warm(self) -> None:
+        await self._warm_step("stop", self.plan.warm_stop)
+
+    async def start_warm(self) -> None:
+        await self._warm_step("start", self.plan.warm_start)
+        self.resumed += 1
+
+    async def _warm_step(self, step: str, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        if self.plan.raises == f"warm {step}":
+            raise ZeroDivisionError(step)
+        if self.plan.warm_fails == step:
+            raise StartError(f"its warm {step} failed")
 
     async def ended(self) -> Ending:
         if self.plan.raises == "ended":

@@ -19,6 +19,8 @@ class Worker:
     """Nobody can connect to it any more, and it lives."""
     stuck: bool = False
     stand_in: bool = False
+    step: int = 0
+    """Counts its warm stops and warm starts."""
 
 
 @dataclass(slots=True, eq=False)

@@ -57,6 +57,8 @@ class Story:
     calm: float = 0.0
     """Nothing goes wrong after this."""
     start_fates: tuple[Fate, ...] = ("well",)
+    warm_fates: tuple[Fate, ...] = ("well",)
+    """How a warm stop or a warm start turns out."""
     fates: tuple[Fate, ...] = ("well",)
     startup: tuple[float, float] = (0.05, 0.2)
     life: float = 1.0
@@ -80,6 +82,7 @@ def anything(dice: Random) -> Story:
         queue=dice.choice((1, 4, 1000, 1000)),
         concurrency=dice.choice((None, None, 1, 2)),
         idle=dice.choice((None, 0.5, 1.0, 5.0)),
+        warm=dice.choice((None, None, 0.5, 2.0)),
         drain=dice.choice((0.0, 0.5, 2.0, 10.0)),
         restart=dice.choice(list(Restart)),
         backoff=dice.choice((0.5, 2.0)),
@@ -123,6 +126,7 @@ def anything(dice: Random) -> Story:
         start_fates=dice.choice(
             (("well",), ("well",), ("well", "well", "fails", "hangs"), ("fails",))
         ),
+        warm_fates=dice.choice((("well",), ("well", "fails", "hangs", "crashes", "exits"))),
         fates=dice.choice(
             (
                 ("well", "crashes"),
@@ -146,6 +150,18 @@ def idle_edge(dice: Random) -> Story:
         grid=dice.choice((0.0, 0.01, 0.05)),
         flawless=True,
         least=(2, 41),
+    )
+
+
+def warm_edge(dice: Random) -> Story:
+    """Callers that come back around the warm stop and the end of the warm phase."""
+    return Story(
+        rules=Rules(unit="u", idle=1.0, warm=0.5),
+        calls=(Planned(at=0.0, length=0.1, then=40),),
+        pause=dice.choice(((0.95, 1.2), (1.45, 1.75), (0.9, 1.8))),
+        grid=dice.choice((0.0, 0.01, 0.05)),
+        flawless=True,
+        least=(1, 41),
     )
 
 
@@ -197,6 +213,7 @@ def stand_ins(dice: Random) -> Story:
 STORIES = {
     "anything": anything,
     "idle-edge": idle_edge,
+    "warm-edge": warm_edge,
     "recovery": recovery,
     "swaps": swaps,
     "stand-ins": stand_ins,

@@ -41,6 +41,10 @@ from hsu_worker.master.policy import (
     SwapEnded,
     Tick,
     Unresponsive,
+    Warm,
+    WarmFailed,
+    WarmStart,
+    WarmStop,
 )
 from tests.master.sim.books import Books, Broken, expect
 from tests.master.sim.parts import Call, Worker
@@ -172,6 +176,10 @@ class World:
                 self._start(number, stand_in=trigger == "stand-in")
             case Stop(number):
                 self._stop(self.workers[number])
+            case WarmStop(number):
+                self._warm_step(self.workers[number], Warm(number))
+            case WarmStart(number):
+                self._warm_step(self.workers[number], Started(number))
             case Probe(number):
                 self._later((0.0, 0.2), self._probed, self.workers[number])
             case SwapEnded(_, error):
@@ -269,6 +277,26 @@ class World:
         else:
             act = self._start_failed if fate == "fails" else self._started
             self._later(self.story.startup, act, worker)
+
+    def _warm_step(self, worker: Worker, done: Warm | Started) -> None:
+        """It leaves its lifespans, or enters them again."""
+        worker.step += 1
+        fate = self._fate(self.story.warm_fates)
+        if fate in ("crashes", "exits"):
+            self._later((0.0, 0.2), self._exit, worker, fate == "exits")
+        elif fate == "hangs":
+            self._at(self.now + STALL, self._warm_stepped, worker, worker.step, False, done)
+        else:
+            act, well = self._warm_stepped, fate == "well"
+            self._later(self.story.startup, act, worker, worker.step, well, done)
+
+    def _warm_stepped(self, worker: Worker, step: int, well: bool, done: Warm | Started) -> None:
+        # One that has ended, or stands still, finishes no step of its own.
+        if worker.step != step:
+            return
+        well = well and not (worker.ended or worker.stuck or worker.leaving or worker.closed)
+        failed = WarmFailed(worker.number, "it has not come to an end")
+        self._report(worker, done if well else failed)
 
     def _start_failed(self, worker: Worker) -> None:
         error = StartError(f"generation {worker.number} is broken")
@@ -417,6 +445,7 @@ class World:
                     self.books.rules,
                     concurrency=self.dice.choice((None, 1, 2)),
                     idle=self.dice.choice((None, 0.5, 1.0, 5.0)),
+                    warm=self.dice.choice((None, 0.5, 2.0)),
                 )
                 self._feed(Reconfigured(rules, self.swaps if deed == "replace" else None))
             case "outgrow":
