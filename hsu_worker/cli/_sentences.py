@@ -55,6 +55,7 @@ _TRIGGERS: Final = {
     "liveness": "for its silence",
     "restart": "again",
     "swap": "for a swap",
+    "dependency": "for another unit",
     "breaker": "after too many failures",
     "reload": "for a reload",
     "master": "because the master leaves",

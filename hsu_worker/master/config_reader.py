@@ -5,6 +5,7 @@ import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -13,6 +14,7 @@ from hsu_worker.errors import ConfigError
 from hsu_worker.master.duration import NEVER
 from hsu_worker.master.keys import is_required, keys_of
 from hsu_worker.master.master_table import MasterConfig
+from hsu_worker.master.nearest import offered
 from hsu_worker.master.tables import KINDS, UnitConfig
 from hsu_worker.master.values import toml, wrong
 
@@ -57,6 +59,7 @@ class Reader:
             for name, unit in units.items()
         }
         self._shared_logs(units)
+        self._dependencies(units)
         routes = self._routes(document, implemented)
         master = self._table(("master",), document.get("master", {}))
         found = self._keys(("master",), master, MasterConfig)
@@ -159,6 +162,22 @@ class Reader:
                         f"unit {first!r} writes into it, too; each needs a file of its own",
                     )
 
+    def _dependencies(self, units: Mapping[str, Mapping[str, Any]]) -> None:
+        needs: dict[str, list[str]] = {}
+        for unit, values in units.items():
+            where = ("units", unit, "depends_on")
+            named = values.get("depends_on", ())
+            needs[unit] = [name for name in named if name in units]
+            for name in named:
+                if name not in units:
+                    cure = offered(name, [each for each in units if each != unit], "units")
+                    self._mistake(where, f"there is no unit {name!r}; {cure}")
+        for way in _cycles(needs):
+            self._mistake(
+                ("units", way[0], "depends_on"),
+                f"it depends on itself: {' -> '.join(way)}; none could start first, so remove one step",
+            )
+
     def _routes(
         self, document: Mapping[str, Any], implemented: Mapping[str, tuple[str, ...] | None]
     ) -> dict[str, str]:
@@ -197,6 +216,22 @@ class Reader:
             able = [name for name, known in implemented.items() if known and interface in known]
             cure = f"units that do: {_listed(able)}" if able else "no unit does; remove the line"
             self._mistake(where, f"unit {unit!r} does not implement it; {cure}")
+
+
+def _cycles(needs: dict[str, list[str]]) -> list[list[str]]:
+    """Ways that lead back to where they begin; without a step of each, none is left."""
+    found: list[list[str]] = []
+    while True:
+        try:
+            TopologicalSorter(needs).prepare()
+        except CycleError as error:
+            way: list[str] = error.args[1][:0:-1]
+            first = way.index(min(way, key=list(needs).index))
+            way = [*way[first:], *way[:first], way[first]]
+            found.append(way)
+            needs = needs | {way[0]: [name for name in needs[way[0]] if name != way[1]]}
+        else:
+            return found
 
 
 def _listed(names: Iterable[str], word: str = "and") -> str:

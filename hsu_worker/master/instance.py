@@ -74,11 +74,19 @@ class Instance:
 
     def stop_warm(self) -> None:
         """Have it leave its lifespans; reports `Warm` or `WarmFailed`."""
-        self._begin(self.worker.stop_warm, policy.Warm(self.generation))
+        self._begin(self._leave_lifespans, policy.Warm(self.generation))
 
     def start_warm(self) -> None:
         """Have it enter them again; reports `Started` or `WarmFailed`."""
-        self._begin(self.worker.start_warm, policy.Started(self.generation))
+        self._begin(self._enter_lifespans, policy.Started(self.generation))
+
+    async def _leave_lifespans(self) -> None:
+        await self.worker.stop_warm()
+        self.worker.after()
+
+    async def _enter_lifespans(self) -> None:
+        await self.worker.before()
+        await self.worker.start_warm()
 
     def _begin(self, work: Callable[[], Coroutine[Any, Any, None]], done: policy.Event) -> None:
         self.began = self._loop.time()
@@ -123,6 +131,7 @@ class Instance:
     async def _start(self) -> None:
         unit = self.worker.unit.name
         try:
+            await self.worker.before()
             await self.worker.start()
         except StartError as error:
             self._feed(policy.StartFailed(self.generation, error, _draw()))
@@ -251,6 +260,7 @@ class Instance:
         except Exception:
             log.exception("unit %r: what is left can't be removed", self.worker.unit.name)
             ending = Ending(text="unknown")
+        self.worker.after()
         # The watch was told first, and an end that was not wanted tells more than the clean-up.
         return self._ending or ending
 

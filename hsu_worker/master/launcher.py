@@ -4,7 +4,7 @@ import asyncio
 import json
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,6 +73,10 @@ class Worker(ABC):
         self.handshake: HandshakeResponse | None = None
         self.verify: Callable[[HandshakeResponse], None] = _anything
         """What its handshake has to stand as well; raises HandshakeError."""
+        self.before: Callable[[], Awaitable[None]] = _at_once
+        """What has to be done before it starts, also from its warm phase; raises StartError."""
+        self.after: Callable[[], None] = _anything
+        """What follows when it has left its lifespans, or has ended."""
         self.on_progress: Callable[[float, str], None] = _anything
         """Takes how far its start is: from 0 to 1, and what it does."""
 
@@ -198,6 +202,10 @@ class Worker(ABC):
 
 def _anything(*_: object) -> None:
     """Whatever it is, it will do."""
+
+
+async def _at_once() -> None:
+    """Nothing has to be done."""
 
 
 async def cancel(*tasks: asyncio.Task[Any] | asyncio.Future[Any] | None) -> None:

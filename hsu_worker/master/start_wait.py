@@ -1,6 +1,7 @@
 """Somebody who asked for a start and waits for it, without a place among the callers."""
 
 import asyncio
+from collections.abc import Callable
 
 from hsu_worker.errors import RpcError
 from hsu_worker.master import policy
@@ -8,6 +9,32 @@ from hsu_worker.master.policy import refusals
 from hsu_worker.master.raised_again import same_error
 
 _COMING = (policy.Phase.STARTING, policy.Phase.READY, policy.Phase.WARM)
+
+
+class StartWaits:
+    """All who wait for the start of one unit.
+
+    Args:
+        feed: Takes what they want.
+    """
+
+    def __init__(self, feed: Callable[[policy.Event], None]) -> None:
+        self._feed = feed
+        self._waits: list[StartWait] = []
+
+    async def ask(self, wait: "StartWait", wish: policy.Event) -> int:
+        """Ask for a start, and wait for it; returns the generation."""
+        self._waits.append(wait)
+        try:
+            self._feed(wish)
+            return await wait.outcome
+        finally:
+            self._waits.remove(wait)
+
+    def look(self, state: policy.State, event: policy.Event, now: float) -> None:
+        """Have each see what an event has changed."""
+        for wait in tuple(self._waits):
+            wait.look(state, event, now)
 
 
 class StartWait:

@@ -62,6 +62,15 @@ class UnitConfig:
         kinds=_LAUNCHED,
         live=True,
     )
+    depends_on: tuple[str, ...] = key(
+        values.unit_names,
+        "Units that have to be ready before it starts. They are not stopped for being idle while it runs,"
+        " and the master stops them after it.",
+        value='`["database"]`',
+        default=[],
+        otherwise="none",
+        kinds=_LAUNCHED,
+    )
     warm: float | None = key(
         values.duration(zero=False),
         "After `idle` leave its lifespans only, and stop the process this much later; a call has it enter"

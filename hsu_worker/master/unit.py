@@ -13,6 +13,7 @@ from hsu_worker.gen.hsu_core import HandshakeResponse
 from hsu_worker.interface import AnyInterface
 from hsu_worker.master import policy
 from hsu_worker.master.alarm import Alarm
+from hsu_worker.master.dependencies import Dependents
 from hsu_worker.master.event import Event, Kind
 from hsu_worker.master.handshake import check_replaces
 from hsu_worker.master.history import History
@@ -21,7 +22,7 @@ from hsu_worker.master.launcher import Worker
 from hsu_worker.master.logs import UnitLog
 from hsu_worker.master.policy import refusals
 from hsu_worker.master.specs import Specs
-from hsu_worker.master.start_wait import StartWait
+from hsu_worker.master.start_wait import StartWait, StartWaits
 from hsu_worker.master.tables import UnitConfig
 from hsu_worker.master.waiters import Waiters
 from hsu_worker.wire.chain import cycle
@@ -65,7 +66,10 @@ class Unit:
         self.log = unit_log
         self.on_standing: Callable[[], None] = _nobody
         """Called when it may be that calls are refused now, or no longer."""
+        self.others_bound = 0.0
+        """Seconds that the starts of the units may take that it depends on."""
         self.history = History(config.name, tell)
+        self.dependents = Dependents(self._feed)
         self._make = make
         self._loop = asyncio.get_running_loop()
         self._state = policy.State(rules=config.rules)
@@ -73,7 +77,7 @@ class Unit:
         self._waiters = Waiters(self._feed)
         self._instances: dict[int, Instance] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._start_waits: list[StartWait] = []
+        self._start_waits = StartWaits(self._feed)
         self._alarm = Alarm(lambda: self._feed(policy.Tick()))
         #: Set while there is no instance.
         self._empty = asyncio.Event()
@@ -157,8 +161,13 @@ class Unit:
             raise refusals.not_running(self._state)
         yield self._instances[current.number].connection(None)
 
-    async def start(self, trigger: str = "asked") -> int:
+    async def start(self, trigger: str = "asked", *, needed_by: str = "") -> int:
         """Start the unit, unless it runs; whatever stood against it is forgotten.
+
+        Args:
+            trigger: What causes it, for the record.
+
+            needed_by: The unit that depends on it; what stands against it holds then.
 
         Returns:
             The generation.
@@ -167,7 +176,9 @@ class Unit:
             StartError: It won't start.
             Unavailable: Somebody stopped it, or the master leaves.
         """
-        return await self._started(StartWait.of(self._state), trigger)
+        event = policy.StartNeeded(f"unit {needed_by!r} depends on it") if needed_by else None
+        wish = event or policy.StartWanted(trigger)
+        return await self._start_waits.ask(StartWait.of(self._state), wish)
 
     def preload(self) -> None:
         """Start the unit without waiting for it."""
@@ -183,15 +194,7 @@ class Unit:
         """Stop the unit and start it again; calls that come meanwhile wait."""
         wait = StartWait(after=self._state.last)
         self._feed(policy.StopAsked())
-        return await self._started(wait, "restart")
-
-    async def _started(self, wait: StartWait, trigger: str) -> int:
-        self._start_waits.append(wait)
-        try:
-            self._feed(policy.StartWanted(trigger))
-            return await wait.outcome
-        finally:
-            self._start_waits.remove(wait)
+        return await self._start_waits.ask(wait, policy.StartWanted("restart"))
 
     async def swap(self, config: UnitConfig) -> int:
         """Start another implementation beside the present one, and let it take its place.
@@ -258,7 +261,7 @@ class Unit:
         # have to see the old generation out.
         until = deadline
         if until is None:
-            until = self._loop.time() + 2 * self.config.start_timeout
+            until = self._loop.time() + 2 * (self.config.start_timeout + self.others_bound)
         try:
             return await self._waiters.lease(until, what, start=start, cycle=way)
         except TimeoutError:
@@ -302,8 +305,7 @@ class Unit:
             self.history.add(event.generation, "ready", "start", worker.detail, seconds=seconds)
         for effect in effects:
             self._do(effect)
-        for wait in tuple(self._start_waits):
-            wait.look(self._state, event, self._loop.time())
+        self._start_waits.look(self._state, event, self._loop.time())
 
     def _do(self, effect: policy.Effect) -> None:
         match effect:

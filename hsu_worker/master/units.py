@@ -8,7 +8,9 @@ from typing import Any
 from hsu_worker.interface import AnyInterface
 from hsu_worker.master.changes import Changes, changed
 from hsu_worker.master.config import Config
+from hsu_worker.master.dependencies import Dependencies, bound_waits, close_in_order
 from hsu_worker.master.event import Event
+from hsu_worker.master.launcher import Worker
 from hsu_worker.master.launchers import Launchers
 from hsu_worker.master.log_file import LogFile
 from hsu_worker.master.logs import UnitLog
@@ -49,6 +51,7 @@ class Units(Mapping[str, Unit]):
         self._launchers = launchers
         self.closed = False
         self._units = {name: self._made(unit) for name, unit in config.units.items()}
+        bound_waits(self._units)
 
     def begin(self, units: Mapping[str, UnitConfig]) -> None:
         """Launch what is to be there before somebody calls."""
@@ -67,6 +70,7 @@ class Units(Mapping[str, Unit]):
             self._log_elsewhere(new.units[name], keys)
             self._units[name].reconfigure(new.units[name], keys, relaunch=name in changes.replaced)
         self._units = {name: self._units[name] for name in new.units}
+        bound_waits(self._units)
         for name in (*changes.removed, *changes.replaced):
             self._launchers.forget(name)
         self.begin({name: new.units[name] for name in changes.added})
@@ -85,7 +89,7 @@ class Units(Mapping[str, Unit]):
     async def close(self) -> None:
         """Stop all of them for good."""
         self.closed = True
-        await asyncio.gather(*(unit.close() for unit in self._units.values()), self.ended())
+        await asyncio.gather(close_in_order(self._units.values()), self.ended())
 
     async def close_logs(self) -> None:
         """End their logs, and write what is to be in files."""
@@ -97,9 +101,15 @@ class Units(Mapping[str, Unit]):
     def _made(self, config: UnitConfig) -> Unit:
         log = UnitLog()
         self._write(config, log)
-        unit = Unit(config, self._launchers.make, self._tell, log)
+        unit = Unit(config, self._worker, self._tell, log)
         unit.on_standing = self._standing
         return unit
+
+    def _worker(self, config: UnitConfig, generation: int, log: UnitLog) -> Worker:
+        worker = self._launchers.make(config, generation, log)
+        dependencies = Dependencies(worker, self.__getitem__)
+        worker.before, worker.after = dependencies.ready, dependencies.let_go
+        return worker
 
     def _until_done(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Whoever asked for it may go, and the master leaves after it."""
@@ -152,7 +162,7 @@ def routed(find: Callable[[], Unit], interface: AnyInterface) -> Lease:
 
 
 async def _end(leaving: Collection[tuple[Unit, LogFile | None]]) -> None:
-    await asyncio.gather(*(unit.close(removed=True) for unit, _ in leaving))
+    await close_in_order([unit for unit, _ in leaving], removed=True)
     for unit, file in leaving:
         unit.log.close()
         if file is not None:

@@ -206,6 +206,12 @@ def interfaces(value: object, folder: Path) -> tuple[str, ...]:
     return tuple(value)
 
 
+def unit_names(value: object, folder: Path) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+        raise wrong('a list of unit names such as ["database"]', value)
+    return tuple(dict.fromkeys(value))
+
+
 def path(value: object, folder: Path) -> Path:
     """A path, relative to the file's folder."""
     if not isinstance(value, str) or not value or "\0" in value:

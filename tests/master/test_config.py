@@ -14,6 +14,7 @@ from hsu_worker.master.environment import child_environment
 from hsu_worker.master.keys import keys_of
 from hsu_worker.master.policy import Restart
 from hsu_worker.master.secret_file import read_token
+from hsu_worker.master.values import toml
 
 CPU = min(os.sched_getaffinity(0))
 APP = 'app = "m:App"'
@@ -102,6 +103,7 @@ GOOD: list[tuple[str, str, Any]] = [
     ("cpus", f"{APP}\ncpus = [{CPU}, {CPU}]", (CPU,)),
     ("restart_above", f'{APP}\nrestart_above = "1MiB"', 1 << 20),
     ("warm", f'{APP}\nwarm = "10m"', 600.0),
+    ("depends_on", f"{APP}\ndepends_on = []", ()),
     ("log_size", f'{APP}\nlog_size = "500B"', 500),
     ("log_size", f'{APP}\nlog_size = "10KB"', 10_000),
     ("log_size", f'{APP}\nlog_size = "10KiB"', 10 << 10),
@@ -139,6 +141,11 @@ BAD: list[tuple[str, str, str]] = [
         "address 'tcp:127.0.0.1:0': port 0 can't be dialled; write the worker's port",
     ),
     ("register", "register = false", "expected true (or no such line), got false"),
+    (
+        "depends_on",
+        f'{APP}\ndepends_on = "y"',
+        'expected a list of unit names such as ["database"], got "y"',
+    ),
     ("warm", f'{APP}\nwarm = "0s"', 'expected a duration such as "60s", longer than 0s, got "0s"'),
     ("idle", f"{APP}\nidle = 60", 'expected a duration such as "60s" or "never", got 60'),
     ("idle", f'{APP}\nidle = "60"', 'expected a duration such as "60s" or "never", got "60"'),
@@ -349,6 +356,7 @@ def test_two_kinds_exclude_each_other(folder: Path) -> None:
             ('listen = "tcp"', "'app' or 'command'"),
             ("prewarm = 1", "'app' or 'command'"),
             ('warm = "1m"', "'app' or 'command'"),
+            ("depends_on = []", "'app' or 'command'"),
             ('cwd = "sub"', "'app' or 'command'"),
             ('env = {A = "1"}', "'app' or 'command'"),
             ('pass_env = ["A"]', "'app' or 'command'"),
@@ -388,6 +396,36 @@ def test_what_is_spawned_imports_nothing_beforehand(folder: Path) -> None:
 def test_what_never_idles_is_never_warm(folder: Path, line: str) -> None:
     expected = f"hsu.toml: units.x.warm: does nothing with {line}; remove one of them"
     assert [expected] == unit_mistakes(folder, APP, line, 'warm = "10m"')
+
+
+def depending(**units: tuple[str, ...]) -> str:
+    """Units of an interface each, and what they depend on."""
+    return "\n".join(
+        f'[units.{name}]\n{APP}\nimplements = ["hsu.test.v1.{name.upper()}"]\n'
+        f"depends_on = {toml(list(others))}"
+        for name, others in units.items()
+    )
+
+
+def test_what_a_unit_depends_on(folder: Path) -> None:
+    text = depending(a=("b", "c", "b"), b=("c",), c=())
+    units = Config.from_text(text, folder=folder).units
+    assert [("b", "c"), ("c",), ()] == [unit.depends_on for unit in units.values()]
+
+
+def test_what_a_unit_can_not_depend_on(folder: Path) -> None:
+    text = depending(
+        a=("b", "indx", "nothing"), b=("c",), c=("a", "b"), d=("d",), e=("a",), index=()
+    )
+    itself = "it depends on itself"
+    cure = "none could start first, so remove one step"
+    assert [
+        f"hsu.toml: units.a.depends_on: {itself}: a -> b -> c -> a; {cure}",
+        "hsu.toml: units.a.depends_on: there is no unit 'indx'; did you mean 'index'?",
+        "hsu.toml: units.a.depends_on: there is no unit 'nothing'; units: b, c, d, e, index",
+        f"hsu.toml: units.b.depends_on: {itself}: b -> c -> b; {cure}",
+        f"hsu.toml: units.d.depends_on: {itself}: d -> d; {cure}",
+    ] == sorted(mistakes(folder, text))
 
 
 def test_unknown_keys_are_named_with_the_nearest_one(folder: Path) -> None:

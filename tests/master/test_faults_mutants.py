@@ -12,6 +12,7 @@ import pytest
 
 from tests.cli import shell, test_master_run
 from tests.master import (
+    test_faults_dependencies,
     test_faults_life,
     test_faults_starts,
     test_faults_stops,
@@ -148,6 +149,33 @@ MUTANTS: dict[Callable[..., Any], list[Mutant]] = {
             "instance:Instance.stop",
             "await cancel(*self._watching)",
             "pass",
+        ),
+    ],
+    test_faults_dependencies.test_t42_a_slow_dependency_is_waited_for: [
+        Mutant(
+            "a start that waits for nothing",
+            "T42",
+            "instance:Instance._start",
+            "await self.worker.before()",
+            "pass",
+        ),
+    ],
+    test_faults_dependencies.test_t42_a_dependency_that_fails_is_named: [
+        Mutant(
+            "a failure without its cause",
+            "T42",
+            "dependencies:Dependencies._started",
+            ": {error.message}",
+            "",
+        ),
+    ],
+    test_faults_dependencies.test_t42_at_the_end_what_others_depend_on_is_stopped_after_them: [
+        Mutant(
+            "all are stopped at once",
+            "T42",
+            "units:Units.close",
+            "close_in_order(self._units.values())",
+            "*(unit.close() for unit in self._units.values())",
         ),
     ],
     test_warm.test_t52_a_warm_process_that_is_killed_is_noticed: [

@@ -20,7 +20,7 @@ BLOCK = 1000
 BOUND = 3000
 
 #: The faults of which the policy decides the outcome.
-ROWS = {*(f"T{n}" for n in (*range(1, 10), 14, 15, 16, 28, 29, 30, 39, 40, 41, 49, 52))}
+ROWS = {*(f"T{n}" for n in (*range(1, 10), 14, 15, 16, 28, 29, 30, 39, 40, 41, 42, 49, 52))}
 
 
 def play(seed: int, story: str = "anything") -> World:
@@ -47,6 +47,11 @@ def test_no_call_around_the_idle_stop_is_refused() -> None:
 def test_no_call_around_a_warm_stop_is_refused() -> None:
     for seed in range(100):
         play(seed, "warm-edge")
+
+
+def test_no_call_is_lost_to_a_warm_stop_or_start_that_fails() -> None:
+    for seed in range(300):
+        play(seed, "warm-trouble")
 
 
 def test_a_unit_that_idles_again_and_again_recovers() -> None:

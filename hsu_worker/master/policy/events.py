@@ -143,6 +143,20 @@ class StartWanted:
 
 
 @dataclass(frozen=True, slots=True)
+class StartNeeded:
+    """Another unit depends on it: it shall run, unless something stands against it."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Needed:
+    """So many workers of other units need it, from now on."""
+
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class StopAsked:
     """Somebody wants the unit stopped."""
 
@@ -211,6 +225,8 @@ Event: TypeAlias = (
     | Gone
     | Tick
     | StartWanted
+    | StartNeeded
+    | Needed
     | StopAsked
     | SwapAsked
     | StandInAsked

@@ -6,7 +6,7 @@ from math import inf
 from typing import TypeAlias
 
 from hsu_worker.errors import FailedPrecondition, RpcError
-from hsu_worker.master.policy import places, refusals, reloads, stand_ins, swaps, warm
+from hsu_worker.master.policy import dependencies, places, refusals, reloads, stand_ins, swaps, warm
 from hsu_worker.master.policy.effects import Effect, Grant, Probe, Refuse, SwapEnded, Tell
 from hsu_worker.master.policy.events import (
     Alive,
@@ -17,6 +17,7 @@ from hsu_worker.master.policy.events import (
     Leave,
     Leaving,
     Lost,
+    Needed,
     Outgrown,
     Reconfigured,
     Release,
@@ -24,6 +25,7 @@ from hsu_worker.master.policy.events import (
     StandInAsked,
     Started,
     StartFailed,
+    StartNeeded,
     StartWanted,
     StopAsked,
     Suspect,
@@ -37,8 +39,6 @@ from hsu_worker.master.policy.state import Phase, State, evolve
 from hsu_worker.master.policy.trouble import Restart, Trouble
 
 Decision: TypeAlias = tuple[State, Sequence[Effect]]
-
-_COMING = (Phase.STARTING, Phase.READY)
 
 
 def note(state: State, event: Event, now: float) -> Decision:
@@ -94,15 +94,14 @@ def note(state: State, event: Event, now: float) -> Decision:
             # A person knows better than a backoff.
             if state.closed:
                 return state, ()
-            current = state.current
-            comes = (
-                current is not None
-                and current.phase in _COMING
-                and not (current.stop_asked or current.suspect)
-            )
+            comes = places.comes(state)
             cause = state.cause if comes else (trigger, "somebody asked for it")
             state = evolve(state, held=False, kept_until=None, trouble=Trouble())
             return evolve(state, wanted=not comes, cause=cause), ()
+        case StartNeeded(why):
+            return dependencies.start_needed(state, why, now), ()
+        case Needed(count):
+            return dependencies.needed(state, count, now), ()
         case StopAsked(hold):
             return _stop_asked(state, now, hold)
         case SwapAsked(spec):

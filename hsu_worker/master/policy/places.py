@@ -26,6 +26,16 @@ def ready(state: State, number: int) -> Generation | None:
     return current
 
 
+def comes(state: State) -> bool:
+    """The current generation serves, or will, as far as anybody knows."""
+    current = state.current
+    return (
+        current is not None
+        and current.phase in (Phase.STARTING, Phase.READY)
+        and not (current.stop_asked or current.suspect)
+    )
+
+
 def is_full(state: State) -> bool:
     """The calls of the current generation leave no room, neither in it nor for its successor."""
     current = state.current

@@ -104,7 +104,8 @@ def _ready(
             state = evolve(state, trouble=Trouble())
         else:
             wake.append(recovered)
-    if rules.idle is None or current.stand_in or current.leases or state.waiters:
+    busy = current.leases or state.waiters or state.needed
+    if rules.idle is None or current.stand_in or busy:
         return state
     if now >= current.quiet_since + rules.idle:
         why = f"not called for {rules.idle:g} s"

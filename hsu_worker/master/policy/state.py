@@ -85,6 +85,8 @@ class State:
     """Trigger and evidence for the next start."""
     wanted: bool = False
     """It shall run without a call."""
+    needed: int = 0
+    """Workers of other units that need it."""
     renew: str = ""
     """Why another worker is to take the place of the current one, as soon as no swap is under way."""
     kept_until: float | None = None

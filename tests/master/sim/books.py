@@ -19,6 +19,7 @@ from hsu_worker.master.policy import (
     Leave,
     Leaving,
     Lost,
+    Needed,
     Outgrown,
     Phase,
     Probe,
@@ -32,6 +33,7 @@ from hsu_worker.master.policy import (
     Start,
     Started,
     StartFailed,
+    StartNeeded,
     StartWanted,
     State,
     Stop,
@@ -110,6 +112,7 @@ class Books:
         self.renew = False
         """Another one is to take the place, once nothing else is on its way."""
         self.held = False
+        self.needed = 0
         self.closed = False
         self.swaps = 0
         """Swaps that were asked for, and have not ended."""
@@ -187,12 +190,18 @@ class Books:
                 self._lost(number, now, draw, clean=False)
             case StartWanted():
                 if not self.closed:
-                    coming = current is not None and not current.stop_asked
-                    coming = coming and self.phase in (Phase.STARTING, Phase.READY)
-                    # A suspected one may be dead.
-                    coming = coming and not (current is not None and current.suspect)
-                    self.held, self.wanted, self.kept = False, not coming, None
+                    self.held, self.wanted, self.kept = False, not self._comes(), None
                     self.health.forget()
+            case StartNeeded():
+                stands = self.closed or self.held
+                if current is None:
+                    stands = stands or (self.health.open and self.health.blocks(now))
+                if not (stands or self._comes()):
+                    self.wanted = True
+            case Needed(count):
+                if self.needed and not count and current is not None:
+                    current.quiet = now
+                self.needed = count
             case StopAsked(hold):
                 self._stop(now, hold)
             case SwapAsked() | StandInAsked():
@@ -235,6 +244,13 @@ class Books:
                         self.current = None
             case Tick():
                 pass
+
+    def _comes(self) -> bool:
+        """One serves, or will; a suspected one may be dead."""
+        current = self.current
+        if current is None or current.stop_asked or current.suspect:
+            return False
+        return self.phase in (Phase.STARTING, Phase.READY)
 
     def _is_warm(self, number: int) -> bool:
         current = self.current
@@ -435,6 +451,7 @@ class Books:
         assert record is not None
         expect(not record.stand_in, "an idle stop of a stand-in")
         expect(not record.leases, "an idle stop under a call")
+        expect(not self.needed, "an idle stop of what others need")
         expect(not self.waiting, "an idle stop while somebody waits")
         idle = self.rules.idle
         expect(idle is not None and now >= record.quiet + idle, "an idle stop too early")
@@ -557,7 +574,7 @@ class Books:
                 most = self.rules.concurrency
                 full = most is not None and current.leases >= most
                 expect(full or current.suspect, "a caller waits for nothing")
-            elif not (current.leases or current.stand_in or self.rules.idle is None):
+            elif not (current.leases or current.stand_in or self.needed or self.rules.idle is None):
                 due.append(current.quiet + self.rules.idle)
             if self.health.streak:
                 due.append(self.health.healthy_at(current.ready))

@@ -145,8 +145,8 @@ MUTANTS = (
         "an idle stop under a call",
         "T7 T8",
         "plan:_ready",
-        "or current.leases or state.waiters",
-        "or state.waiters",
+        "current.leases or state.waiters",
+        "state.waiters",
     ),
     Mutant(
         "idle time counted from before the start",
@@ -264,7 +264,7 @@ MUTANTS = (
     Mutant(
         "a start that was asked for after a stop is forgotten",
         "T15",
-        "note:note",
+        "places:comes",
         "current.stop_asked or ",
         "",
     ),
@@ -548,6 +548,7 @@ MUTANTS = (
         "warm:failed",
         "wanted=wanted,",
         "",
+        "warm-trouble",
     ),
     Mutant(
         "the end of a warm process that nobody notices",
@@ -597,5 +598,33 @@ MUTANTS = (
         "swaps:flipped",
         "old.phase is not Phase.STOPPING",
         "old.phase is Phase.STARTING",
+    ),
+    Mutant(
+        "an idle stop of what others need",
+        "T42",
+        "plan:_ready",
+        " or state.needed",
+        "",
+    ),
+    Mutant(
+        "idle time counted from before what needed it ended",
+        "T42",
+        "dependencies:needed",
+        "quiet_since=now",
+        "",
+    ),
+    Mutant(
+        "a start for another unit that lifts a hold",
+        "T42",
+        "dependencies:start_needed",
+        "refusals.standing(state, now) is not None or places.comes(state)",
+        "places.comes(state)",
+    ),
+    Mutant(
+        "a start for another unit that nobody makes",
+        "T42",
+        "dependencies:start_needed",
+        "wanted=True",
+        "wanted=state.wanted",
     ),
 )

@@ -18,6 +18,8 @@ Deed: TypeAlias = Literal[
     "replace",
     "outgrow",
     "suspect",
+    "need",
+    "let go",
     "tick",
 ]
 
@@ -114,6 +116,8 @@ def anything(dice: Random) -> Story:
         deeds += ["stand-in"] * 4
     if dice.random() < 0.5:
         deeds += ["reload", "replace", "replace", "outgrow"]
+    if dice.random() < 0.3:
+        deeds += ["need", "need", "let go"]
     trouble = dice.random() < 0.6
     return Story(
         rules=rules,
@@ -162,6 +166,25 @@ def warm_edge(dice: Random) -> Story:
         grid=dice.choice((0.0, 0.01, 0.05)),
         flawless=True,
         least=(1, 41),
+    )
+
+
+def warm_trouble(dice: Random) -> Story:
+    """Callers that soon leave, and people at terminals, around warm stops and starts that fail."""
+    return Story(
+        rules=Rules(unit="u", idle=0.5, warm=dice.choice((1.0, 5.0))),
+        calls=tuple(
+            Planned(
+                at=at + dice.uniform(0, 1),
+                length=dice.choice((0.0, 0.3)),
+                cancel=dice.uniform(0, 0.3) if dice.random() < 0.5 else None,
+            )
+            for at in range(0, 40, 2)
+        ),
+        deeds=tuple((dice.uniform(0, 40), dice.choice(("start", "stop"))) for _ in range(6)),
+        calm=50.0,
+        warm_fates=("well", "fails", "hangs", "crashes", "exits"),
+        grid=dice.choice((0.0, 0.25)),
     )
 
 
@@ -214,6 +237,7 @@ STORIES = {
     "anything": anything,
     "idle-edge": idle_edge,
     "warm-edge": warm_edge,
+    "warm-trouble": warm_trouble,
     "recovery": recovery,
     "swaps": swaps,
     "stand-ins": stand_ins,

@@ -23,6 +23,7 @@ from hsu_worker.master.policy import (
     Leave,
     Leaving,
     Lost,
+    Needed,
     Outgrown,
     Probe,
     Reconfigured,
@@ -33,6 +34,7 @@ from hsu_worker.master.policy import (
     Start,
     Started,
     StartFailed,
+    StartNeeded,
     StartWanted,
     Stop,
     StopAsked,
@@ -83,6 +85,7 @@ class World:
         self.waiting: dict[int, Call] = {}
         self.workers: dict[int, Worker] = {}
         self.swaps = 0
+        self.dependents = 0
         self.events = 0
         self._waiters = 0
         self._heap: list[tuple[float, float, int, Callable[..., None], tuple[Any, ...]]] = []
@@ -451,6 +454,14 @@ class World:
             case "outgrow":
                 if self.books.current is not None and not self.books.current.stand_in:
                     self._feed(Outgrown(self.books.current.number, "it has 9 MiB of its own"))
+            case "need":
+                self.dependents += 1
+                self._feed(Needed(self.dependents))
+                self._feed(StartNeeded("unit 'a' depends on it"))
+            case "let go":
+                if self.dependents:
+                    self.dependents -= 1
+                    self._feed(Needed(self.dependents))
             case "suspect":
                 if self.books.current is not None:
                     self._feed(Suspect(self.books.current.number))
