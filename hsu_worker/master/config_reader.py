@@ -14,7 +14,7 @@ from hsu_worker.errors import ConfigError
 from hsu_worker.master.duration import NEVER
 from hsu_worker.master.keys import is_required, keys_of
 from hsu_worker.master.master_table import MasterConfig
-from hsu_worker.master.nearest import offered
+from hsu_worker.master.nearest import no_unit
 from hsu_worker.master.tables import KINDS, UnitConfig
 from hsu_worker.master.values import toml, wrong
 
@@ -170,8 +170,8 @@ class Reader:
             needs[unit] = [name for name in named if name in units]
             for name in named:
                 if name not in units:
-                    cure = offered(name, [each for each in units if each != unit], "units")
-                    self._mistake(where, f"there is no unit {name!r}; {cure}")
+                    others = [each for each in units if each != unit]
+                    self._mistake(where, no_unit(name, others, "units"))
         for way in _cycles(needs):
             self._mistake(
                 ("units", way[0], "depends_on"),

@@ -34,8 +34,8 @@ def offered(
     return f"{what}: {listed} and {more} more" if more > 0 else f"{what}: {listed}"
 
 
-def no_unit(name: str, units: Collection[str]) -> str:
+def no_unit(name: str, units: Collection[str], what: str = "configured") -> str:
     """That there is no such unit; with the one that may be meant, or those that there are."""
     near = get_close_matches(name, units, n=1)
-    there = f"did you mean {near[0]!r}?" if near else offered(name, units)
+    there = f"did you mean {near[0]!r}?" if near else offered(name, units, what)
     return f"there is no unit {name!r}; {there}"
