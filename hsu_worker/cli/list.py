@@ -1,6 +1,5 @@
 """`hsu-worker list`."""
 
-from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from hsu_worker.cli._asking import ask, asks_a_master, print_json
+from hsu_worker.cli._tables import table
 
 if TYPE_CHECKING:
     from hsu_worker.master.remote import RemoteMaster
@@ -37,7 +37,9 @@ def command(where: str | None, token_file: Path | None, as_json: bool) -> None:
         if as_json:
             print_json([asdict(unit) for unit in status])
         else:
-            for line in _table([_HEAD, *((*_row(unit), remarks(unit)) for unit in status)]):
+            for line in table(
+                [_HEAD, *((*_row(unit), remarks(unit)) for unit in status)], _NUMBERS
+            ):
                 click.echo(line)
 
     ask(where, token_file, show)
@@ -49,13 +51,3 @@ def _row(status: "UnitStatus") -> tuple[str, ...]:
         status.phase,
         *(f"{number}" for number in (status.generation, status.leases, status.waiters)),
     )
-
-
-def _table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        cells = (
-            cell.rjust(width) if number in _NUMBERS else cell.ljust(width)
-            for number, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        yield "  ".join(cells).rstrip()

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from hsu_worker.master.master import Master
     from hsu_worker.master.policy import Phase
     from hsu_worker.master.remote import RemoteMaster
-    from hsu_worker.master.unit_status import UnitStatus
+    from hsu_worker.master.unit_status import UnitStatus, Usage
 
 __all__ = [
     "BlockingMaster",
@@ -25,6 +25,7 @@ __all__ = [
     "Phase",
     "RemoteMaster",
     "UnitStatus",
+    "Usage",
 ]
 
 #: Where each name is made. They are imported when they are used: a command that only looks for a
@@ -40,6 +41,7 @@ _HOMES = {
     "Phase": "policy",
     "RemoteMaster": "remote",
     "UnitStatus": "unit_status",
+    "Usage": "unit_status",
 }
 
 

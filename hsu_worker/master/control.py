@@ -22,6 +22,7 @@ from hsu_worker.master.event import Event
 from hsu_worker.master.launcher import cancel
 from hsu_worker.master.logs import LogBatch
 from hsu_worker.master.unit_status import UnitStatus
+from hsu_worker.master.usage import with_usage
 
 
 class Controlled(Protocol):
@@ -63,13 +64,11 @@ class ControlService:
         """How units stand."""
         self._check(request.units)
         status = self._master.status()
-        return wire.ListResponse(
-            units=[
-                messages.status_message(each)
-                for name, each in status.items()
-                if not request.units or name in request.units
-            ]
-        )
+        if request.units:
+            status = {name: each for name, each in status.items() if name in request.units}
+        if request.usage:
+            status = await with_usage(status)
+        return wire.ListResponse(units=[messages.status_message(each) for each in status.values()])
 
     async def watch(self, request: wire.WatchRequest) -> AsyncGenerator[wire.WatchResponse, None]:
         """What happens from now on."""

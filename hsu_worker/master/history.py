@@ -24,6 +24,10 @@ class History:
 
     def __init__(self, unit: str, tell: Callable[[Event], None]) -> None:
         self.events: deque[Event] = deque(maxlen=KEPT)
+        self.starts = 0
+        """How often it was started."""
+        self.trigger = ""
+        """What caused its last start."""
         self._unit = unit
         self._tell = tell
 
@@ -48,6 +52,8 @@ class History:
             crash=crash,
         )
         self.events.append(event)
+        if kind in ("starting", "swapping"):
+            self.starts, self.trigger = self.starts + 1, trigger
         level = logging.WARNING if kind in ALARMING else logging.INFO
         text = f"{kind}: {detail}" if detail else kind
         log.log(level, "unit %s (generation %d): %s", self._unit, generation, text)

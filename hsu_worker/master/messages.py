@@ -14,7 +14,7 @@ from hsu_worker.master.changes import Changes
 from hsu_worker.master.event import Crash, Event, Kind
 from hsu_worker.master.logs import LogBatch, LogLine
 from hsu_worker.master.policy import Phase
-from hsu_worker.master.unit_status import UnitStatus
+from hsu_worker.master.unit_status import UnitStatus, Usage
 
 _KIND = "EVENT_KIND_"
 _PHASE = "PHASE_"
@@ -36,6 +36,11 @@ def status_message(status: UnitStatus) -> wire.UnitStatus:
         if status.retry_in is None or math.isinf(status.retry_in)
         else _duration(status.retry_in),
         pid=status.pid or 0,
+        starts=status.starts,
+        trigger=status.trigger,
+        usage=None
+        if status.usage is None
+        else wire.Usage(memory=status.usage.memory, cpu=_duration(status.usage.cpu)),
     )
 
 
@@ -52,6 +57,11 @@ def to_status(message: wire.UnitStatus) -> UnitStatus:
         failure=message.failure,
         retry_in=_seconds(message.retry_in) if message.HasField("retry_in") else None,
         pid=message.pid or None,
+        starts=message.starts,
+        trigger=message.trigger,
+        usage=Usage(memory=message.usage.memory, cpu=_seconds(message.usage.cpu))
+        if message.HasField("usage")
+        else None,
     )
 
 

@@ -23,6 +23,23 @@ def own_memory(pid: int) -> int | None:
     return (resident - shared) * os.sysconf("SC_PAGE_SIZE")
 
 
+def shared_memory(pid: int) -> int | None:
+    """Bytes in memory, with its share of each page that several have; None where nobody can know.
+
+    Where the kernel doesn't tell shares, see proc_pid_smaps(5), each page counts whole.
+    """
+    try:
+        with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as file:
+            return next(int(line.split()[1]) << 10 for line in file if line.startswith("Pss:"))
+    except (OSError, StopIteration):
+        return _resident_memory(pid)
+
+
+def _resident_memory(pid: int) -> int | None:
+    fields = stat_fields(pid)
+    return None if fields is None else int(fields[21]) * os.sysconf("SC_PAGE_SIZE")
+
+
 def cpu_seconds(pid: int) -> float | None:
     """User and system time that a process has used, in seconds; None where nobody can know."""
     fields = stat_fields(pid)

@@ -148,10 +148,15 @@ class RemoteMaster:
             answer = await self._control().reload(wire.ReloadRequest())
         return messages.to_changes(answer)
 
-    async def status(self) -> Mapping[str, UnitStatus]:
-        """As `Master.status`."""
+    async def status(self, *, usage: bool = False) -> Mapping[str, UnitStatus]:
+        """As `Master.status`.
+
+        Args:
+            usage: Tell what the processes use, too; that takes a millisecond of each or more.
+        """
+        request = wire.ListRequest(usage=usage)
         with self._errors():
-            answer = await self._control().list(wire.ListRequest(), timeout=LOOK_TIMEOUT)
+            answer = await self._control().list(request, timeout=LOOK_TIMEOUT)
         return {each.unit: messages.to_status(each) for each in answer.units}
 
     async def why(self, unit: str) -> list[Event]:

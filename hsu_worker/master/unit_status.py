@@ -7,6 +7,16 @@ from hsu_worker.master.unit import Unit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """What a process uses; what it has started itself is not in it."""
+
+    memory: int
+    """Bytes, with its share of what several processes have."""
+    cpu: float
+    """Seconds on a processor since its launch."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class UnitStatus:
     """How a unit stands."""
 
@@ -28,6 +38,12 @@ class UnitStatus:
     """Seconds until it may be tried again; None: at once."""
     pid: int | None
     """The process that the master started for it; None: there is none."""
+    starts: int = 0
+    """How often it was started, since the master was."""
+    trigger: str = ""
+    """What caused its last start; empty when there was none."""
+    usage: Usage | None = None
+    """What its process uses; only where that was asked for."""
 
 
 def status_of(unit: Unit, now: float) -> UnitStatus:
@@ -48,4 +64,6 @@ def status_of(unit: Unit, now: float) -> UnitStatus:
         failure=state.trouble.reason,
         retry_in=None if retry_at is None else max(0.0, retry_at - now),
         pid=unit.worker.pid if unit.worker is not None else None,
+        starts=unit.history.starts,
+        trigger=unit.history.trigger,
     )

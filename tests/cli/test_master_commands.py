@@ -38,6 +38,9 @@ async def test_the_units_are_listed(shell: Shell) -> None:
         "failure": "",
         "retry_in": None,
         "pid": int(unit["detail"].removeprefix("pid ").removesuffix(", forked")),
+        "starts": 1,
+        "trigger": "asked",
+        "usage": None,
     } == unit
 
 

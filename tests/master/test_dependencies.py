@@ -18,7 +18,7 @@ from tests.gen.hsu_test_kinds import Ask, KindsClient
 from tests.master.sim.fakes import WELL, FakeWorker, Plan, virtual
 
 #: Of each unit, whatever the test is about.
-QUIET = {"idle": 5.0}
+QUIET: dict[str, Any] = {"idle": 5.0}
 
 
 class Village:

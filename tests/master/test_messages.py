@@ -15,7 +15,7 @@ from hsu_worker.master.messages import (
     to_status,
 )
 from hsu_worker.master.policy import Phase
-from hsu_worker.master.unit_status import UnitStatus
+from hsu_worker.master.unit_status import UnitStatus, Usage
 
 CRASHES = (
     None,
@@ -43,6 +43,9 @@ def status(phase: Phase, retry_in: float | None, pid: int | None = 7) -> UnitSta
         failure="exit code 3",
         retry_in=retry_in,
         pid=pid,
+        starts=4,
+        trigger="call",
+        usage=None if pid is None else Usage(memory=1 << 40, cpu=0.25),
     )
 
 
