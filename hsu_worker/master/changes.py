@@ -72,6 +72,11 @@ def changed(old: UnitConfig, new: UnitConfig) -> dict[str, object]:
     return {name: getattr(new, name) for name in _KEYS if getattr(old, name) != getattr(new, name)}
 
 
+def launch_keys(unit: UnitConfig) -> dict[str, object]:
+    """The keys that say something of a process that runs, with their values."""
+    return {name: getattr(unit, name) for name, key in _KEYS.items() if not key.live}
+
+
 def needs_a_process(keys: dict[str, object]) -> bool:
     """Whether one of these keys says something of a process that runs."""
     return not all(_KEYS[name].live for name in keys)

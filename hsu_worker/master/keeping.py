@@ -5,7 +5,7 @@ import itertools
 import logging
 import os
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -92,14 +92,15 @@ class Keeper:
         announce: int | None = None,
         template: Mapping[str, object] | None = None,
         limits: Mapping[str, object] | None = None,
+        before: Callable[[str], None] | None = None,
     ) -> Process:
         """
         Start a command in a session of its own.
 
         The descriptors stay the caller's, who may close them when this returns. The command finds the number
         of `announce` in the variable HSU_ANNOUNCE_FD. With a `template`, see `template_of`, a fork of that
-        becomes the command; if it can't, the command is started by itself, and `unforkable` says why. For the `limits` see `UnitConfig`. When this is cancelled, it ends with nothing left of the
-        command.
+        becomes the command; if it can't, the command is started by itself, and `unforkable` says why. For the `limits` see `UnitConfig`. `before` is called with the mark of the process
+        that is about to be. When this is cancelled, it ends with nothing left of the command.
 
         Raises:
             LaunchError: The command could not be started; the message says why.
@@ -110,7 +111,10 @@ class Keeper:
         if not argv:
             raise LaunchError("the command is empty: name a program")
         link = self._link or self._connect()
-        process = Process(next(self._numbers), argv, cwd, self._send)
+        number = next(self._numbers)
+        process = Process(number, argv, cwd, self._send, mark=f"{self._mark}/{number}")
+        if before is not None:
+            before(process.mark)
         given = (stdin, stdout, stderr) if announce is None else (stdin, stdout, stderr, announce)
         link.send(
             process.request(env, announce=announce is not None, template=template, limits=limits),
@@ -118,6 +122,23 @@ class Keeper:
         )
         self._processes[process.number] = process
         await process.started()
+        return process
+
+    def adopt(self, mark: str, pid: int, start: int) -> Process:
+        """
+        Watch and signal a process that another master's keeper has started; it ends with this master.
+
+        The keeper proves who it is (pid, start and mark agree); what it can't prove is reported as gone, and
+        never signalled.
+
+        Raises:
+            LaunchError: There is no keeper.
+        """
+        link = self._link or self._connect()
+        number = next(self._numbers)
+        process = Process(number, (mark,), "/", self._send, mark=mark, known=(pid, start))
+        self._processes[number] = process
+        link.send({"op": "take-over", "units": [process.handover()]})
         return process
 
     def warm(self, template: Mapping[str, object]) -> None:

@@ -3,23 +3,26 @@
 import asyncio
 import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from hsu_worker.errors import HsuError
+from hsu_worker.errors import ConfigError, HsuError
 from hsu_worker.master.attached import Attached, Whereabouts
 from hsu_worker.master.environment import child_environment
+from hsu_worker.master.folder import check_paths
 from hsu_worker.master.keeping import Keeper
 from hsu_worker.master.launcher import Worker
 from hsu_worker.master.logs import UnitLog
 from hsu_worker.master.registry import Registrations
 from hsu_worker.master.secret_file import read_token
 from hsu_worker.master.slots import Slots
-from hsu_worker.master.spawned import Spawned
+from hsu_worker.master.spawned import Means, Spawned
 from hsu_worker.master.standbys import Standbys
+from hsu_worker.master.surviving import Surviving, end_leftover, launch_digest
+from hsu_worker.master.survivors import Record, Survivors
 from hsu_worker.master.tables import UnitConfig
 from hsu_worker.master.template import template_of
 from hsu_worker.master.tokens import Tokens
@@ -40,10 +43,57 @@ class Launchers:
     tokens: Tokens
     gateway: Address
     """The master's own address."""
+    survivors: Survivors | None = None
+    """Of this master and those before it; None: no worker outlives it."""
     slots: Slots = field(default_factory=Slots, repr=False)
     _unforkable: dict[str, str] = field(default_factory=dict, repr=False)
     """Why units were spawned that should have been forked."""
     _standbys: dict[str, Standbys] = field(default_factory=dict, repr=False)
+    _adoptable: dict[str, Record] = field(default_factory=dict, repr=False)
+    """What the next start of a unit adopts."""
+
+    @property
+    def addresses(self) -> tuple[Address, ...]:
+        """Where the master listens for its user, and for its workers."""
+        return (self.gateway, *([self.survivors.gateway] if self.survivors else ()))
+
+    def check(self, units: Mapping[str, UnitConfig]) -> None:
+        """Refuse, before anything is launched, what can't be.
+
+        Raises:
+            ConfigError: A path would be too long, or a unit would outlive a master that doesn't know how.
+        """
+        check_paths(self.folder, units)
+        for name, unit in units.items():
+            if unit.lifetime == "survive" and self.survivors is None:
+                raise ConfigError(
+                    f'unit {name!r}: lifetime = "survive" is the first one of this master, which has '
+                    "made no folder for it; start the master again"
+                )
+
+    async def sort_survivors(self, units: Mapping[str, UnitConfig]) -> list[str]:
+        """End what an earlier master left, and nobody wants; returns the units that have one to adopt."""
+        ending = []
+        for record in self.survivors.read() if self.survivors else ():
+            unit = units.get(record.unit)
+            why = _unwanted(record, unit) if unit else "there is no such unit"
+            if record.unit in self._adoptable:
+                why = why or "a swap was under way, and the older one is adopted"
+            if why:
+                if not record.pid:
+                    pid, start = record.found()
+                    record = replace(record, pid=pid, start=start)
+                unit = unit or UnitConfig(name=record.unit, command=("-",), implements=())
+                ending.append(end_leftover(self._surviving(unit, record), why))
+            else:
+                self._adoptable[record.unit] = record
+        await asyncio.gather(*ending)
+        return [*self._adoptable]
+
+    def leave(self) -> None:
+        """The master leaves: what outlives it is let go from now on, not ended."""
+        if self.survivors is not None:
+            self.survivors.leaving = True
 
     def prepare(self, units: Iterable[UnitConfig]) -> None:
         """Have ready what workers of these units are forked from, and what is to stand by."""
@@ -79,6 +129,10 @@ class Launchers:
     def make(self, unit: UnitConfig, generation: int, unit_log: UnitLog) -> Worker:
         """The worker of a generation; it does nothing before its `start`."""
         if unit.app is not None or unit.command is not None:
+            if (record := self._adoptable.pop(unit.name, None)) is not None:
+                adopted = self._surviving(unit, record)
+                adopted.become(generation, unit_log)
+                return adopted
             known = self._standbys.get(unit.name)
             worker = (known.take(unit) if known is not None else None) or self._launched(unit)
             worker.become(generation, unit_log)
@@ -90,14 +144,21 @@ class Launchers:
 
     def _launched(self, unit: UnitConfig) -> Spawned:
         """One that is no generation yet, with a log of its own."""
+        if unit.lifetime == "survive":
+            return self._surviving(unit)
+        folder, gateway = self.folder, str(self.gateway)
+        return Spawned(unit, folder=folder, gateway=gateway, **self._means(unit))
+
+    def _surviving(self, unit: UnitConfig, record: Record | None = None) -> Surviving:
+        assert self.survivors is not None
+        return Surviving(unit, self.survivors, record, **self._means(unit))
+
+    def _means(self, unit: UnitConfig) -> Means:
         forked = template_of(unit, {}) is not None and unit.name not in self._unforkable
-        return Spawned(
-            unit,
+        return Means(
             master_id=self.master_id,
             keeper=self.keeper,
-            folder=self.folder,
             tokens=self.tokens,
-            gateway=str(self.gateway),
             # A fork costs so little that it needs no turn.
             slots=None if forked else self.slots,
             tell_unforkable=self._tell_unforkable,
@@ -108,6 +169,17 @@ class Launchers:
         if self._unforkable.get(unit) != why:
             self._unforkable[unit] = why
             log.warning("unit %r is spawned, not forked: %s", unit, why)
+
+
+def _unwanted(record: Record, unit: UnitConfig) -> str:
+    """Why a unit doesn't adopt what its record tells of; empty: it does."""
+    if unit.lifetime != "survive":
+        return "its unit doesn't survive any more"
+    if not record.pid:
+        return "its start had only begun"
+    if record.launch != launch_digest(unit):
+        return "its table has changed"
+    return 'survivor = "stop"' if unit.survivor == "stop" else ""
 
 
 async def _known(unit: UnitConfig) -> Whereabouts:

@@ -27,6 +27,7 @@ from hsu_worker.master.registry import Registrations, RegistryService
 from hsu_worker.master.remote import RemoteMaster
 from hsu_worker.master.router import Router
 from hsu_worker.master.specs import replacement
+from hsu_worker.master.survivors import survivors_of
 from hsu_worker.master.tokens import Tokens
 from hsu_worker.master.unit import Unit
 from hsu_worker.master.unit_status import UnitStatus, status_of
@@ -164,9 +165,10 @@ class Master:
                 registrations=Registrations(),
                 tokens=self._tokens,
                 gateway=Address(path=str(folder / SOCKET)),
+                survivors=stack.enter_context(survivors_of(self.config, folder.parent)),
             )
             stack.push_async_callback(launchers.close)
-            self._units.open(self.config, launchers)
+            await self._units.open(self.config, launchers)
             stack.push_async_callback(self._units.close_logs)
             self.token_file = write_token(folder, self._tokens.own)
             endpoint = self._endpoint = Endpoint(
@@ -178,7 +180,7 @@ class Master:
             registry = RegistryService(self._units, launchers.registrations, master_id=self.id)
             self.addresses = await stack.enter_async_context(
                 endpoint.listening(
-                    ControlService(self), registry, (launchers.gateway, *self._listen_at)
+                    ControlService(self), registry, (*launchers.addresses, *self._listen_at)
                 )
             )
             self.address = self.addresses[0]
@@ -322,7 +324,7 @@ class Master:
                 raise RuntimeError(_NOT_RUNNING)
             old, new = self.config, Config.from_file(self.config.file)
             differ = changes(old, new)
-            check_paths(self._launchers.folder, new.units)
+            self._launchers.check(new.units)
             self.config = new
             self._router.follow(new)
             ending = self._units.change(differ, old, new)

@@ -50,6 +50,11 @@ class OutputPipe(asyncio.Protocol):
             self._rest.clear()
             self._add(start)
 
+    @property
+    def pending(self) -> int:
+        """Bytes that came, and are no whole line yet."""
+        return len(self._rest)
+
     def connection_lost(self, exc: Exception | None) -> None:
         """The last holder of the pipe's other end has closed it."""
         while self._rest:

@@ -46,6 +46,10 @@ class Process:
 
     Args:
         send: Brings a request to the keeper of the moment, or nowhere if there is none.
+
+        mark: What the environment of all its processes holds; see the keeper.
+
+        known: Pid and start of one that runs already.
     """
 
     def __init__(
@@ -54,8 +58,13 @@ class Process:
         argv: Sequence[str],
         cwd: str | os.PathLike[str],
         send: Callable[[Mapping[str, object]], None],
+        *,
+        mark: str,
+        known: tuple[int, int] = (0, 0),
     ) -> None:
-        self.pid = 0
+        self.pid, self.start = known
+        """The pid, and when it started, in the kernel's ticks; 0 before it is started."""
+        self.mark = mark
         self.number = number
         self.forked = False
         """A template became it."""
@@ -66,7 +75,7 @@ class Process:
         self._argv = list(argv)
         self._cwd = os.path.abspath(cwd)
         self._send = send
-        self._start = 0
+        self._outlives = False
         # What a next keeper has to send again: signals without an answer, and SIGKILL for ever.
         self._signals: list[int] = []
         loop = asyncio.get_running_loop()
@@ -105,6 +114,11 @@ class Process:
         if not self._gone.done():
             self._signals.append(int(number))
             self._send({"op": "signal", "id": self.number, "signal": int(number)})
+
+    def outlive(self) -> None:
+        """From now on it goes on when the master ends."""
+        self._outlives = True
+        self._send({"op": "outlive", "id": self.number})
 
     async def exited(self) -> Exit:
         """Wait for the end of the leader. Others of its group may live on: see `gone`."""
@@ -152,7 +166,9 @@ class Process:
         return {
             "id": self.number,
             "pid": self.pid,
-            "start": self._start,
+            "start": self.start,
+            "mark": self.mark,
+            "outlives": self._outlives,
             "exited": self._exit.done(),
             "signals": self._signals,
         }
@@ -161,7 +177,7 @@ class Process:
         """Learn what a keeper tells about it."""
         match event["event"]:
             case "spawned":
-                self.pid, self._start = int(event["pid"]), int(event["start"])
+                self.pid, self.start = int(event["pid"]), int(event["start"])
                 self.forked, self.unforkable = bool(event["forked"]), str(event["unforkable"])
                 self._started.set_result(None)
             case "failed":

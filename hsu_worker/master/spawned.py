@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypedDict, Unpack
 
 from google.protobuf.duration_pb2 import Duration
 
@@ -46,39 +46,36 @@ KILL_BOUND: Final = 5.0
 EXIT_BOUND: Final = 1.0
 
 
+class Means(TypedDict):
+    """What every process of a master is made with.
+
+    `slots` is where it has to wait for its turn; None: nowhere. `tell_unforkable` takes the unit's
+    name, and why it was not forked.
+    """
+
+    master_id: str
+    keeper: Keeper
+    tokens: Tokens
+    slots: Slots | None
+    tell_unforkable: Callable[[str, str], None]
+
+
 class Spawned(Worker):
     """A process of its own, which the keeper watches.
 
     Until it becomes a generation, it has a log of its own.
 
     Args:
-        keeper: Spawns and reaps.
-
         folder: A 0700 folder for the socket.
 
-        tokens: Where it gets its token for calls at the gateway, and loses it again.
-
         gateway: The master's address.
-
-        slots: Where its process has to wait for its turn; None: nowhere.
-
-        tell_unforkable: Takes the unit's name, and why it was not forked.
     """
 
     def __init__(
-        self,
-        unit: UnitConfig,
-        *,
-        master_id: str,
-        keeper: Keeper,
-        folder: Path,
-        tokens: Tokens,
-        gateway: str,
-        slots: Slots | None,
-        tell_unforkable: Callable[[str, str], None],
+        self, unit: UnitConfig, *, folder: Path, gateway: str, **means: Unpack[Means]
     ) -> None:
-        super().__init__(unit, 0, UnitLog(), master_id=master_id)
-        self._keeper = keeper
+        super().__init__(unit, 0, UnitLog(), master_id=means["master_id"])
+        self._keeper = means["keeper"]
         self._instance = secrets.token_hex(16)
         self._token = secrets.token_urlsafe(32)
         self._socket = folder / socket_name(unit.name, self._instance)
@@ -87,11 +84,11 @@ class Spawned(Worker):
             if unit.listen == "unix"
             else Address.parse("tcp:127.0.0.1:0")
         )
-        self._slots = slots
-        self._tell_unforkable = tell_unforkable
-        self._tokens = tokens
+        self._slots = means["slots"]
+        self._tell_unforkable = means["tell_unforkable"]
+        self._tokens = means["tokens"]
         self._gateway = gateway
-        self._gateway_token = tokens.issue()
+        self._gateway_token = self._tokens.issue()
         self._process: Process | None = None
         self._lifeline: int | None = None
         self._pipes = OutputPipes()
@@ -160,10 +157,10 @@ class Spawned(Worker):
     async def _spawn(self) -> None:
         child_ends: list[int] = []
         try:
-            stdin, self._lifeline = os.pipe()
-            child_ends.append(stdin)
-            for take in (self._taker("stdout"), self._taker("stderr"), self._take_announcement):
-                child_ends.append(await self._pipes.open(take))  # noqa: PERF401  one may fail
+            child_ends.append(self._stdin())
+            for source in ("stdout", "stderr"):
+                child_ends.append(await self._output(source))  # noqa: PERF401  one may fail
+            child_ends.append(await self._pipes.open(self._take_announcement))
             environment = child_environment(self.unit, os.environ)
             self._process = await self._keeper.spawn(
                 self.unit.argv,
@@ -175,6 +172,7 @@ class Spawned(Worker):
                 announce=child_ends[3],
                 template=template_of(self.unit, environment),
                 limits=self.unit.limits,
+                before=self._before_spawn,
             )
         except OSError as error:
             raise LaunchError(f"the process can't be made: {error}") from error
@@ -185,6 +183,16 @@ class Spawned(Worker):
         self.detail = f"pid {self._process.pid}{', forked' * self._process.forked}"
         if self._process.unforkable:
             self._tell_unforkable(self.unit.name, self._process.unforkable)
+
+    def _stdin(self) -> int:
+        reading, self._lifeline = os.pipe()
+        return reading
+
+    async def _output(self, source: str) -> int:
+        return await self._pipes.open(self._taker(source))
+
+    def _before_spawn(self, mark: str) -> None:
+        """Whatever carries the mark from now on belongs to this instance."""
 
     def _variables(self) -> dict[str, str]:
         variables = LaunchVariables(

@@ -270,6 +270,22 @@ class UnitConfig:
         default=False,
         kinds=("app",),
     )
+    lifetime: Literal["bound", "survive"] = key(
+        values.lifetime,
+        "Whether the process ends with the master (`bound`), or outlives it, and is adopted when the master is"
+        " started again with the same file (`survive`). Only on Linux.",
+        value='`"bound"` or `"survive"`',
+        default="bound",
+        kinds=_LAUNCHED,
+    )
+    survivor: Literal["adopt", "stop"] = key(
+        values.one_of("adopt", "stop"),
+        "What a master that is started does with a process that has outlived the one before.",
+        value='`"adopt"` or `"stop"`',
+        default="adopt",
+        kinds=_LAUNCHED,
+        live=True,
+    )
     prewarm: int | None = key(
         values.count,
         "Have so many further processes of it launched and greeted, for the next starts to take. They"

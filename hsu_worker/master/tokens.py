@@ -19,6 +19,10 @@ class Tokens:
         self._issued.add(token)
         return token
 
+    def restore(self, token: str) -> None:
+        """An instance that got its token from an earlier master lives on."""
+        self._issued.add(token)
+
     def revoke(self, token: str) -> None:
         """The instance has ended, and its token with it."""
         self._issued.discard(token)

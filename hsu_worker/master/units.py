@@ -3,20 +3,23 @@
 import asyncio
 from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager
-from typing import Any
+from typing import Any, Final
 
 from hsu_worker.interface import AnyInterface
 from hsu_worker.master.changes import Changes, changed
 from hsu_worker.master.config import Config
 from hsu_worker.master.dependencies import Dependencies, bound_waits, close_in_order
 from hsu_worker.master.event import Event
-from hsu_worker.master.launcher import Worker
+from hsu_worker.master.launcher import Worker, cancel
 from hsu_worker.master.launchers import Launchers
 from hsu_worker.master.log_file import LogFile
 from hsu_worker.master.logs import UnitLog
 from hsu_worker.master.tables import UnitConfig
 from hsu_worker.master.unit import Unit
 from hsu_worker.wire.connection import Connection, Lease
+
+#: Seconds after which units that are still being adopted hold up no master.
+ADOPT_WITHIN: Final = 5.0
 
 
 class Units(Mapping[str, Unit]):
@@ -46,12 +49,23 @@ class Units(Mapping[str, Unit]):
     def __len__(self) -> int:
         return len(self._units)
 
-    def open(self, config: Config, launchers: Launchers) -> None:
-        """Make the units; nothing is launched yet."""
+    async def open(self, config: Config, launchers: Launchers) -> None:
+        """Make the units, and adopt what has outlived an earlier master; nothing is launched yet."""
         self._launchers = launchers
         self.closed = False
         self._units = {name: self._made(unit) for name, unit in config.units.items()}
         bound_waits(self._units)
+        try:
+            adoptable = await launchers.sort_survivors(config.units)
+            if adoptable:
+                # One that can't be adopted has shown it, when the first calls come.
+                starts = [asyncio.ensure_future(self[name].start("adopt")) for name in adoptable]
+                await asyncio.wait(starts, timeout=ADOPT_WITHIN)
+                await cancel(*(start for start in starts if not start.done()))
+                await asyncio.gather(*starts, return_exceptions=True)
+        except BaseException:
+            await self.close()
+            raise
 
     def begin(self, units: Mapping[str, UnitConfig]) -> None:
         """Launch what is to be there before somebody calls."""
@@ -89,6 +103,7 @@ class Units(Mapping[str, Unit]):
     async def close(self) -> None:
         """Stop all of them for good."""
         self.closed = True
+        self._launchers.leave()
         await asyncio.gather(close_in_order(self._units.values()), self.ended())
 
     async def close_logs(self) -> None:

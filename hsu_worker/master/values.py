@@ -18,6 +18,7 @@ from typing import Any
 
 from hsu_worker.errors import AddressError, ConfigError
 from hsu_worker.master.duration import NEVER, parse_duration
+from hsu_worker.master.keeper.processes import LINUX
 from hsu_worker.master.secret_file import is_variable_name, read_env_file, read_token
 from hsu_worker.wire.address import Address
 from hsu_worker.wire.launch import LaunchVariables
@@ -125,6 +126,14 @@ def one_of(*words: str, make: Callable[[str], str] = str) -> Parse:
         return make(value)
 
     return parse
+
+
+def lifetime(value: object, folder: Path) -> str:
+    """How long a process lives. Elsewhere nothing tells whose process a pid is."""
+    word: str = one_of("bound", "survive")(value, folder)
+    if word == "survive" and not LINUX:
+        raise ConfigError('this system can\'t tell one process from another; write "bound"')
+    return word
 
 
 def duration(*, never: bool = False, zero: bool = True) -> Parse:

@@ -118,12 +118,17 @@ def stranger(mark: str | None) -> Generator[subprocess.Popen[bytes]]:
             process.kill()
 
 
+def inherited(**fields: object) -> dict[str, object]:
+    """What a keeper is told of the command of number 1."""
+    mark = {"mark": f"{ID}/1", "outlives": False}
+    return {"id": 1, "pid": 0, "start": 0, "exited": False, "signals": []} | mark | fields
+
+
 def told(process: subprocess.Popen[bytes], **fields: object) -> dict[str, object]:
     """A request to take over a process as the command of number 1."""
     line = process_line(process.pid)
     assert line is not None
-    unit = {"id": 1, "pid": process.pid, "start": line.start, "exited": False, "signals": []}
-    return {"op": "take-over", "units": [unit | fields]}
+    return {"op": "take-over", "units": [inherited(pid=process.pid, start=line.start) | fields]}
 
 
 def events(near: socket.socket, last: str) -> list[tuple[str, object]]:
@@ -176,8 +181,7 @@ def test_a_process_of_another_number_is_not_signalled() -> None:
 def test_what_a_dead_keeper_was_making_is_ended_before_its_exec_too() -> None:
     # Until its exec it has the environment of the keeper, in which the number is not yet there.
     with stranger(f"outer/3/{ID}") as process, bare_keeper(f"outer/3/{ID}") as near:
-        unit = {"id": 1, "pid": 0, "start": 0, "exited": False, "signals": []}
-        write(near, {"op": "take-over", "units": [unit]})
+        write(near, {"op": "take-over", "units": [inherited()]})
         assert [("gone", "-")] == events(near, "gone")
         assert -signal.SIGKILL == process.wait(kept.BOUND)
 

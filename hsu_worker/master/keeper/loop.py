@@ -71,6 +71,7 @@ class Keeper:
     def _disconnected(self) -> None:
         self._kill_at = time.monotonic() + GRACE
         self._units.hurry()
+        self._units.let_go()
         self._master.close()
         self._templates.close()
         self._units.signal_all(signal.SIGTERM)
@@ -127,6 +128,8 @@ class Keeper:
                     self._master.send(NotStarted(errno.ECANCELED).event | {"id": number})
                 elif not self._templates.hold(number, signum):
                     self._units.signal(number, signum)
+            case "outlive":
+                self._units.spare(int(request["id"]))
             case "take-over":
                 for told in request["units"]:
                     self._units.inherit(told)

@@ -20,6 +20,8 @@ class Unit:
     start: int = 0
     running: bool = True
     killing: bool = False
+    outlives: bool = False
+    """It is left alone when the master is gone."""
     inherited: bool = False
     """Started by a keeper that is dead: neither its leader nor its orphans come to this one."""
     handle: int = -1

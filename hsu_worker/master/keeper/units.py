@@ -26,6 +26,8 @@ class Units:
         self._send = send
         self._units: dict[int, Unit] = {}
         self._quick_until = 0.0
+        self._spared: list[Unit] = []
+        """What goes on without the master."""
         self._strays: set[int] = set()
         """Orphans of which nobody can say whose they are; each is told once."""
 
@@ -63,6 +65,21 @@ class Units:
 
     def signal_all(self, signum: int) -> None:
         self._pass_on(signum, list(self._units.values()))
+
+    def spare(self, number: int) -> None:
+        """Leave a command alone when the master is gone."""
+        if number in self._units:
+            self._units[number].outlives = True
+
+    def let_go(self) -> None:
+        """The master is gone: whatever outlives it is nobody's here any more."""
+        self._spared = [unit for unit in self._units.values() if unit.outlives]
+        with contextlib.suppress(OSError):
+            processes = live_processes()
+            for unit in self._spared:
+                unit.note_descendants(processes)
+        for unit in self._spared:
+            del self._units[unit.id]
 
     def kill_all(self) -> bool:
         """
@@ -107,7 +124,8 @@ class Units:
     def inherit(self, told: Any) -> None:
         """Take over a unit of a dead keeper; of its processes, those that can be proved to be its own."""
         number, pid, exited = int(told["id"]), int(told["pid"]), bool(told["exited"])
-        unit = Unit(number, pid, self._mark(number), int(told["start"]), inherited=True)
+        mark, outlives = str(told["mark"]), bool(told["outlives"])
+        unit = Unit(number, pid, mark, int(told["start"]), outlives=outlives, inherited=True)
         # What nobody waits for any more has to end.
         unit.killing = not pid
         try:
@@ -232,7 +250,7 @@ class Units:
         for line in processes:
             if line.pid == own or line.pid in leaders:
                 continue
-            if line.group in groups or line.session in groups:
+            if line.group in groups or line.session in groups or self._is_spared(line):
                 continue
             orphan = line.parent == own
             if unit is None:
@@ -240,6 +258,11 @@ class Units:
                     yield line
             elif (orphan or unit.inherited) and unit.owns(line):
                 yield line
+
+    def _is_spared(self, line: ProcessLine) -> bool:
+        return any(
+            unit.pid in (line.group, line.session) or unit.owns(line) for unit in self._spared
+        )
 
     def _kill_each(self, lines: Iterable[ProcessLine]) -> None:
         for line in lines:

@@ -1,0 +1,199 @@
+"""A worker that goes on when the master ends, and that the next master adopts."""
+
+import hashlib
+import json
+import logging
+import os
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any, Final, Unpack
+
+from hsu_worker.errors import HandshakeError, LaunchError, StartError, Unauthenticated
+from hsu_worker.master.changes import launch_keys
+from hsu_worker.master.keeping import Exit
+from hsu_worker.master.launcher import Ending, cancel
+from hsu_worker.master.logs import UnitLog
+from hsu_worker.master.output_files import OutputFiles
+from hsu_worker.master.spawned import Means, Spawned
+from hsu_worker.master.survivors import Record, Survivors, boot_id
+from hsu_worker.master.tables import UnitConfig
+from hsu_worker.wire.address import Address
+from hsu_worker.wire.announce import Announcement
+
+log = logging.getLogger(__name__)
+
+_SOURCES: Final = ("stdout", "stderr")
+
+
+class Surviving(Spawned):
+    """Spawned without a lifeline, its output in files, and recorded; or adopted by its record.
+
+    Until it has shaken hands with the master that spawned it, it is bound to that.
+
+    Args:
+        survivors: Where it is recorded.
+
+        record: What an earlier master wrote down; None: it is spawned.
+
+        means: As `Spawned` takes them.
+    """
+
+    def __init__(
+        self,
+        unit: UnitConfig,
+        survivors: Survivors,
+        record: Record | None = None,
+        **means: Unpack[Means],
+    ) -> None:
+        super().__init__(unit, folder=survivors.folder, gateway=str(survivors.gateway), **means)
+        self._survivors = survivors
+        self._adopting = record is not None
+        self._outlives = False
+        self._stranger = False
+        """What answers is not what was recorded: it is left alone."""
+        if record is not None:
+            self._instance, self._token = record.instance, record.token
+            self._asked = Address.parse(record.address)
+            if self._asked.is_unix:
+                self._socket = self._survivors.folder / os.path.basename(self._asked.path)
+            self._tokens.revoke(self._gateway_token)
+            self._gateway_token = record.master_token
+            self._tokens.restore(record.master_token)
+        self._record = record or Record(
+            unit=unit.name,
+            instance=self._instance,
+            generation=0,
+            launch=launch_digest(unit),
+            boot=boot_id(),
+            mark="",
+            address=str(self._asked),
+            token=self._token,
+            master_token=self._gateway_token,
+        )
+        self._files = OutputFiles(survivors.path(self._instance, "cursor"), self._taken)
+        self._pipes = self._files
+
+    def become(self, generation: int, unit_log: UnitLog) -> None:
+        """From now on it belongs to a generation of its unit."""
+        super().become(generation, unit_log)
+        if self._adopting:
+            self.log.taken = self._instance, self._files.records
+
+    async def start(self) -> None:
+        """As `Spawned`; or find the one that was recorded, and be sure that it is that one."""
+        if self._adopting:
+            await self._in_time(self._adopt)
+        else:
+            await super().start()
+
+    async def meet(self) -> None:
+        """Find the one that was recorded, and no more.
+
+        Raises:
+            StartError: It is not there, is another one, or doesn't answer.
+        """
+        await self._in_time(self._find)
+
+    async def _adopt(self) -> None:
+        await self._find()
+        await self._alive_until(self._begin())
+
+    async def _find(self) -> None:
+        record = self._record
+        for source in _SOURCES:
+            os.close(await self._output(source))
+        if flaw := record.flaw:
+            raise LaunchError(f"it ended while no master ran, with {Exit(None, None, 0)}: {flaw}")
+        self._process = self._keeper.adopt(record.mark, record.pid, record.start)
+        self._outlives = True
+        self._process.outlive()
+        self.pid = record.pid
+        self.detail = f"pid {record.pid}, adopted"
+        self._announced.set_result(Announcement(self._instance, self._asked))
+        try:
+            await self._alive_until(self._meet())
+        except (HandshakeError, Unauthenticated):
+            self._stranger = True
+            raise
+
+    def _before_spawn(self, mark: str) -> None:
+        self._note(mark=mark)
+
+    def _stdin(self) -> int:
+        # Its end would be this master's end.
+        return os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+
+    async def _output(self, source: str) -> int:
+        path = self._survivors.path(self._instance, source)
+        return self._files.follow(path, self._taker(source))
+
+    def _taken(self) -> int:
+        instance, record = self.log.taken
+        return record if instance == self._instance else 0
+
+    def _variables(self) -> dict[str, str]:
+        return super()._variables() | {"HSU_LIFELINE": "none"}
+
+    async def _begin(self) -> None:
+        assert self._process is not None
+        if not self._outlives:
+            # In this order: a master that is killed in between leaves a record of one to be ended.
+            self._process.outlive()
+            self._outlives = True
+            announced = self._announced.result()
+            self._note(
+                pid=self._process.pid,
+                start=self._process.start,
+                address=str(announced.address),
+                generation=self.generation,
+            )
+        await super()._begin()
+
+    def _note(self, **known: Any) -> None:
+        self._record = replace(self._record, **known)
+        try:
+            self._survivors.write(self._record)
+        except OSError as error:
+            raise LaunchError(f"it can't be recorded: {error}") from error
+
+    async def stop(self, *, force: bool = False, leaving: bool = False) -> Ending:
+        """As `Spawned`; when the master leaves, it is let go, and goes on."""
+        if self._stranger or (
+            self._survivors.leaving and self._outlives and not (force or leaving)
+        ):
+            return await self._let_go()
+        how = await super().stop(force=force, leaving=leaving)
+        if self._adopting and self._process is None:
+            how = Ending(text=str(Exit(None, None, 0)))
+        self._survivors.remove(self._instance)
+        return how
+
+    async def _let_go(self) -> Ending:
+        await cancel(self._follower)
+        self._files.close()
+        if self.connection is not None:
+            await self.connection.close()
+        self._tokens.revoke(self._gateway_token)
+        if self._stranger:
+            self._survivors.refuse(self._record)
+            return Ending(text=f"pid {self._record.pid} is left alone")
+        return Ending(text=f"pid {self._record.pid} goes on, for the next master", clean=True)
+
+
+async def end_leftover(worker: Surviving, why: str) -> None:
+    """End what an earlier master has left, and nobody wants: asked first, as far as it can be."""
+    with suppress(StartError):
+        await worker.meet()
+    ending = await worker.stop()
+    log.warning(
+        "unit %r: what an earlier master left is not adopted: %s; its end: %s",
+        worker.unit.name,
+        why,
+        ending.text,
+    )
+
+
+def launch_digest(unit: UnitConfig) -> str:
+    """What its table says of its process: with another one, a survivor is not what is wanted."""
+    told = json.dumps(launch_keys(unit), default=str, sort_keys=True)
+    return hashlib.sha256(told.encode()).hexdigest()

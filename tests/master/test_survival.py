@@ -1,0 +1,395 @@
+"""Workers that outlive their master, and the master that comes after it."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hsu_worker.master import Config, Event, Master
+from hsu_worker.master.keeper.processes import process_line
+from hsu_worker.wire.address import Address
+from hsu_worker.wire.connection import Connection
+from tests.gen.hsu_test_kinds import Ask, Kinds, KindsClient
+from tests.master.running import app, processes_in, starts, text
+from tests.master.test_death import keepers_of
+from tests.until import until
+from tests.worker.process import ROOT, environment
+
+SURVIVES = 'lifetime = "survive"'
+
+#: A master of its own process, which is killed: it starts `u`, says so, and waits.
+SCRIPT = """
+import asyncio, sys
+from hsu_worker.master import Config, Master
+from tests.gen.hsu_test_kinds import Ask, Kinds
+async def main():
+    async with Master(Config.from_file(sys.argv[1])) as master:
+        for unit in sys.argv[2:]:
+            await master.start(unit)
+        print("started", flush=True)
+        await asyncio.Event().wait()
+asyncio.run(main())
+"""
+
+#: Prints a numbered line each 2 ms, whether or not somebody reads, from its import on.
+PRINTS = """
+def talk():
+    for number in range(100000):
+        print("line", number, flush=True)
+        time.sleep(0.002)
+threading.Thread(target=talk, daemon=True).start()
+"""
+
+COUNT = "open('starts', 'a').write(f'{os.getpid()}\\n')"
+
+
+class World:
+    """A folder with an `hsu.toml`, and the masters that run with it, one after the other."""
+
+    def __init__(self, folder: Path, *more: str, launch: str = "", before: str = COUNT) -> None:
+        self.folder = folder
+        self.file = folder / "hsu.toml"
+        self.write(*more, launch=launch or app(folder, before=before))
+        self.told: list[Event] = []
+
+    def write(self, *more: str, launch: str) -> None:
+        self.launch = launch
+        runtime = f'[master]\nruntime_dir = "{self.folder / "r"}"\n'
+        self.file.write_text(runtime + text(launch, SURVIVES, *more))
+
+    @asynccontextmanager
+    async def killed(
+        self, *units: str, script: str = SCRIPT
+    ) -> AsyncGenerator[asyncio.subprocess.Process, None]:
+        """A master that is killed at the end of the block, once it has started the units."""
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", script, str(self.file), *units),
+            cwd=ROOT,
+            env=environment(),
+            stdout=asyncio.subprocess.PIPE,
+        )
+        assert process.stdout
+        try:
+            async with asyncio.timeout(30):
+                if units:
+                    assert b"started\n" == await process.stdout.readline()
+                yield process
+        finally:
+            if process.returncode is None:
+                process.kill()
+            await process.communicate()
+
+    @asynccontextmanager
+    async def master(self) -> AsyncGenerator[Master, None]:
+        self.told = []
+        async with Master(Config.from_file(self.file), on_event=self.told.append) as master:
+            yield master
+
+    @property
+    def records(self) -> list[dict[str, Any]]:
+        return [json.loads(path.read_text()) for path in self.folder.glob("r/hsu_surv*/*.json")]
+
+    @property
+    def record(self) -> Path:
+        (path,) = self.folder.glob("r/hsu_surv*/*.json")
+        return path
+
+    @property
+    def record_folder(self) -> Path:
+        (folder,) = self.folder.glob("r/hsu_surv*")
+        return folder
+
+    @property
+    def output(self) -> Path:
+        (path,) = self.record_folder.glob("*.stdout")
+        return path
+
+    def logged(self) -> list[int]:
+        """The numbers of the lines in the log file."""
+        if not (self.folder / "u.log").exists():
+            return []
+        lines = [json.loads(line) for line in (self.folder / "u.log").read_text().splitlines()]
+        texts = [line["text"] for line in lines if line.get("source") == "stdout"]
+        return [int(text.split()[1]) for text in texts if text.startswith("line ")]
+
+    def forge(self, **fields: object) -> None:
+        (record,) = self.records
+        self.record.write_text(json.dumps(record | fields))
+
+    def story(self) -> list[tuple[str, str]]:
+        return [(event.kind, event.trigger) for event in self.told]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Any:
+    yield tmp_path
+    for pid in processes_in(tmp_path):
+        os.kill(pid, signal.SIGKILL)
+
+
+def pid_file(path: Path) -> bool:
+    """It belongs to one worker."""
+    return path.suffix in (".json", ".cursor", ".stdout", ".stderr")
+
+
+def lives(pid: int) -> bool:
+    return os.path.exists(f"/proc/{pid}/exe")
+
+
+async def test_t24_a_restarted_master_adopts_the_worker(folder: Path) -> None:
+    world = World(folder)
+    async with world.killed("u"):
+        (pid,) = starts(folder)
+    for _ in range(2):
+        async with world.master() as master:
+            assert [("starting", "adopt"), ("ready", "start")] == world.story()
+            client = master.client(Kinds)
+            answers = await asyncio.gather(
+                *(client.unary(Ask(text=str(n)), timeout=20) for n in range(50))
+            )
+            assert [str(n) for n in range(50)] == [answer.text for answer in answers]
+            assert master.status()["u"].pid == pid
+        # It has left in order, and let it go.
+        assert lives(pid)
+    assert [pid] == starts(folder)
+    async with world.master() as master:
+        await master.stop("u")
+        await until(lambda: not lives(pid))
+        assert [] == world.records
+        await master.client(Kinds).unary(Ask(), timeout=20)
+        assert 2 == len(starts(folder))
+        assert 1 == len(world.records)
+
+
+async def test_t22_the_bound_ones_end_with_their_master_and_the_survivor_answers(
+    folder: Path,
+) -> None:
+    """One is bound and importing, one is bound and busy, one survives and is busy."""
+    for name in ("importing", "busy"):
+        (folder / name).mkdir()
+    sleeps = (
+        "async def unary(self, request):\n    Path('begun').touch()\n    await asyncio.sleep(60)"
+    )
+    world = World(folder)
+    bound = [
+        text(app(folder / "busy", sleeps), 'cwd = "busy"').replace("units.u", "units.busy"),
+        text(app(folder / "importing", before="time.sleep(60)"), 'cwd = "importing"').replace(
+            "units.u", "units.importing"
+        ),
+    ]
+    routes = '[routes]\n"hsu.test.v1.Kinds" = "u"\n'
+    world.file.write_text("\n".join([world.file.read_text(), *bound, routes]))
+    script = SCRIPT.replace(
+        'print("started", flush=True)',
+        'print("started", flush=True)\n'
+        '        busy = asyncio.ensure_future(master.client(Kinds, unit="busy").unary(Ask()))\n'
+        '        slow = asyncio.ensure_future(master.start("importing"))',
+    )
+    async with world.killed("u", script=script) as process:
+        (pid,) = starts(folder)
+        await until(lambda: (folder / "busy" / "begun").exists())
+        await until(lambda: processes_in(folder / "importing"))
+        process.kill()
+        await until(lambda: not processes_in(folder / "importing") + processes_in(folder / "busy"))
+    (record,) = world.records
+    connection = Connection.open(Address.parse(record["address"]), token=record["token"])
+    answer = await KindsClient(connection).unary(Ask(text="alone"), timeout=20)
+    await connection.close()
+    assert ("alone", [pid]) == (answer.text, processes_in(folder))
+
+
+async def test_t23_what_was_not_claimed_ends_by_itself_or_with_the_next_master(
+    folder: Path,
+) -> None:
+    """Keeper and master are killed while the worker imports: nobody ends it, and nobody claims it."""
+    world = World(folder, before=f"{COUNT}; time.sleep(3)")
+    script = SCRIPT.replace(
+        "for unit in sys.argv[2:]:", 'print("started", flush=True)\n        for unit in ["u"]:'
+    )
+    async with world.killed("u", script=script) as process:
+        await until(lambda: (folder / "starts").exists())
+        (keeper,) = keepers_of(process.pid)
+        os.kill(keeper, signal.SIGKILL)
+        process.kill()
+        await process.wait()
+    (pid,) = starts(folder)
+    (record,) = world.records
+    assert (lives(pid), record["pid"]) == (True, 0)
+
+    async with world.master() as master:
+        assert ([], []) == (processes_in(folder), world.records)
+        await master.client(Kinds).unary(Ask(), timeout=20)
+        assert pid not in processes_in(folder)
+        assert 1 == len(processes_in(folder))
+
+
+async def test_t23_a_master_that_is_killed_during_a_start_takes_the_worker_with_it(
+    folder: Path,
+) -> None:
+    world = World(folder, before=f"{COUNT}; time.sleep(60)")
+    script = SCRIPT.replace(
+        "for unit in sys.argv[2:]:", 'print("started", flush=True)\n        for unit in ["u"]:'
+    )
+    async with world.killed("u", script=script):
+        await until(lambda: (folder / "starts").exists())
+    await until(lambda: not processes_in(folder))
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        {"start": 1},
+        {"boot": "0d0e0f00-0000-0000-0000-000000000000"},
+        {"mark": "0123456789abcdef/1"},
+        {"instance": "0123456789abcdef" * 2},
+        {"token": "x"},
+    ],
+    ids=lambda forged: next(iter(forged)),
+)
+async def test_t25_a_record_of_which_one_thing_is_wrong_leads_to_no_signal(
+    folder: Path, forged: dict[str, str]
+) -> None:
+    world = World(folder)
+    async with world.killed("u"):
+        (pid,) = starts(folder)
+    world.forge(**forged)
+    async with world.master() as master:
+        await master.client(Kinds).unary(Ask(), timeout=20)
+        assert lives(pid)
+        assert 2 == len(starts(folder))
+    assert lives(pid)
+
+
+async def test_t25_a_record_of_a_strangers_pid_leads_to_no_signal(folder: Path) -> None:
+    world = World(folder, "grace = '0s'")
+    async with world.killed("u"):
+        (pid,) = starts(folder)
+    os.kill(pid, signal.SIGKILL)
+    stranger = await asyncio.create_subprocess_exec("sleep", "60", start_new_session=True)
+    line = process_line(stranger.pid)
+    assert line
+    world.forge(pid=stranger.pid, start=line.start)
+    async with world.master() as master:
+        (failed,) = [event for event in master.why("u") if event.kind == "failed"]
+        assert f"pid {stranger.pid} is another process now, which is left alone" in failed.detail
+        await master.client(Kinds).unary(Ask(), timeout=20)
+    assert stranger.returncode is None
+    stranger.kill()
+    await stranger.wait()
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        ("", "Expecting value: line 1 column 1 (char 0)"),
+        ("[]", "it has other fields"),
+        ('{"pid": 1}', "it has other fields"),
+    ],
+)
+async def test_t25_a_damaged_record_is_kept_aside_and_told(
+    folder: Path, damage: str, reason: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    world = World(folder)
+    async with world.killed("u"):
+        (pid,) = starts(folder)
+    path = world.record
+    path.write_text(damage)
+    async with world.master() as master:
+        assert (lives(pid), master.status()["u"].phase) == (True, "absent")
+        (told,) = [text for text in caplog.messages if str(path) in text]
+        assert told.startswith(f"{path}: not the record of a worker: {reason}")
+        assert told.endswith(
+            "; nothing of it is adopted, signalled or removed, and it is kept as "
+            f"{path.with_suffix('.damaged').name}"
+        )
+    assert damage == path.with_suffix(".damaged").read_text()
+
+
+async def test_t25_others_may_not_write_records(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    world = World(folder)
+    async with world.killed("u"):
+        (pid,) = starts(folder)
+    assert 0o600 == world.record.stat().st_mode & 0o777
+    assert 0o700 == world.record.parent.stat().st_mode & 0o777
+    world.record.chmod(0o644)
+    async with world.master():
+        assert "other users can open it" in caplog.text
+        assert lives(pid)
+
+
+@pytest.mark.parametrize(
+    ("restart", "state"), [("on-demand", "absent"), ("never", "faulted"), ("always", "ready")]
+)
+async def test_t26_an_end_that_nobody_saw_is_unknown_and_the_policy_holds(
+    folder: Path, restart: str, state: str
+) -> None:
+    world = World(folder, f'restart = "{restart}"')
+    async with world.killed("u"):
+        (pid,) = starts(folder)
+    # It leaves in order, with exit code 0, which nobody sees.
+    os.kill(pid, signal.SIGTERM)
+    await until(lambda: not lives(pid))
+    async with world.master() as master:
+        (failed,) = [event for event in master.why("u") if event.kind == "failed"]
+        assert failed.crash
+        assert (None, None, "exit code unknown") == (
+            failed.crash.code,
+            failed.crash.signal,
+            failed.crash.text,
+        )
+        assert (
+            "it ended while no master ran, with exit code unknown: its process, "
+            f"pid {pid}, is no longer there" in failed.detail
+        )
+        await until(lambda: master.status()["u"].phase == state)
+        assert (restart == "always") + 1 == len(starts(folder))
+
+
+def numbers(master: Master) -> list[int]:
+    lines = (line.text for line in master.log("u") if line.source == "stdout")
+    return [int(line.split()[1]) for line in lines if line.startswith("line ")]
+
+
+@pytest.mark.parametrize("restarts", [1, 3])
+async def test_t27_whoever_prints_lives_on_and_no_line_is_lost(folder: Path, restarts: int) -> None:
+    world = World(folder, f'log_file = "{folder / "u.log"}"', before=f"{COUNT}\n{PRINTS}")
+    for _ in range(restarts):
+        async with world.killed("u"):
+            (pid,) = starts(folder)
+            seen = world.logged()
+            await until(lambda: world.logged()[-1:] > seen[-1:])  # noqa: B023
+        last = world.logged()[-1]
+        # It prints on while nobody reads, and lives.
+        size = world.output.stat().st_size
+        await until(lambda: world.output.stat().st_size > size + 2000)  # noqa: B023
+    async with world.master() as master:
+        await until(lambda: numbers(master)[-1:] > [last + 100])
+        assert (lives(pid), master.status()["u"].pid) == (True, pid)
+    found = world.logged()
+    assert list(range(found[-1] + 1)) == found
+
+
+async def test_t27_the_last_words_of_one_that_ended_unwatched_are_kept(folder: Path) -> None:
+    world = World(folder, before=f"{COUNT}\n{PRINTS}")
+    async with world.killed("u"):
+        (pid,) = starts(folder)
+    size = world.output.stat().st_size
+    await until(lambda: world.output.stat().st_size > size + 2000)
+    os.kill(pid, signal.SIGKILL)
+    await until(lambda: not lives(pid))
+    written = world.output.read_bytes().splitlines()
+    async with world.master() as master:
+        assert int(written[-1].split()[1]) == numbers(master)[-1]
+        (failed,) = [event for event in master.why("u") if event.kind == "failed"]
+        assert failed.crash
+        assert written[-1].decode() == failed.crash.output[-1]
+        assert [] == [path for path in world.record_folder.iterdir() if pid_file(path)]
