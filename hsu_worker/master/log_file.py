@@ -53,6 +53,11 @@ class LogFile:
         self._warned = False
         self._writer: asyncio.Task[None] | None = None
 
+    @property
+    def next(self) -> int:
+        """The sequence number of the first line that is not in the file yet, nor counted there."""
+        return self._next
+
     def bound(self, *, size: int, keep: int) -> None:
         """Rotate in another way from the next line on."""
         self._limit, self._keep = size, keep

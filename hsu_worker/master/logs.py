@@ -53,6 +53,8 @@ class UnitLog:
         self.taken: tuple[str, int] = ("", 0)
         """The instance whose log was last taken up, and the last record that was."""
         self.sink = sink
+        self.stored: Callable[[], int] = lambda: self._next
+        """The sequence number of the first line that whoever keeps them all may still lose."""
         # A list whose head is cut off now and then: slices of a deque cost their distance.
         self._lines: list[LogLine] = []
         self._first = 0

@@ -70,7 +70,9 @@ class Surviving(Spawned):
             token=self._token,
             master_token=self._gateway_token,
         )
-        self._files = OutputFiles(survivors.path(self._instance, "cursor"), self._taken)
+        self._files = OutputFiles(
+            survivors.path(self._instance, "cursor"), self._instance, lambda: self.log
+        )
         self._pipes = self._files
 
     def become(self, generation: int, unit_log: UnitLog) -> None:
@@ -127,10 +129,6 @@ class Surviving(Spawned):
         path = self._survivors.path(self._instance, source)
         return self._files.follow(path, self._taker(source))
 
-    def _taken(self) -> int:
-        instance, record = self.log.taken
-        return record if instance == self._instance else 0
-
     def _variables(self) -> dict[str, str]:
         return super()._variables() | {"HSU_LIFELINE": "none"}
 
@@ -170,6 +168,7 @@ class Surviving(Spawned):
 
     async def _let_go(self) -> Ending:
         await cancel(self._follower)
+        await self._files.settled()
         self._files.close()
         if self.connection is not None:
             await self.connection.close()

@@ -60,8 +60,10 @@ class Record:
         line = process_line(self.pid)
         if line is None or not line.live:
             return f"its process, pid {self.pid}, is no longer there"
-        if line.start != self.start or f"/{self.mark}/" not in "".join(line.marks()):
-            return f"pid {self.pid} is another process now, which is left alone"
+        if line.start != self.start:
+            return f"pid {self.pid} is another process now, and is left alone"
+        if not any(f"/{self.mark}/" in mark for mark in line.marks()):
+            return f"pid {self.pid} does not carry the mark of this worker, and is left alone"
         return ""
 
     def found(self) -> tuple[int, int]:

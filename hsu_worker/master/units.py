@@ -144,13 +144,13 @@ class Units(Mapping[str, Unit]):
             self._files[config.name].bound(size=config.log_size, keep=config.log_keep)
 
     def _write(self, config: UnitConfig, log: UnitLog) -> None:
-        log.sink = None
+        log.sink, log.stored = None, lambda: log.next
         if config.log_file is not None:
             file = LogFile(
                 config.log_file, size=config.log_size, keep=config.log_keep, first=log.next
             )
             self._files[config.name] = file
-            log.sink = file.write
+            log.sink, log.stored = file.write, lambda: file.next
 
     def _standing(self) -> None:
         self.on_standing()

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from hsu_worker.errors import ConfigError
 from hsu_worker.master import Config, Event, Master
 from hsu_worker.master.keeper.processes import process_line
 from hsu_worker.wire.address import Address
@@ -140,7 +141,8 @@ def pid_file(path: Path) -> bool:
 
 
 def lives(pid: int) -> bool:
-    return os.path.exists(f"/proc/{pid}/exe")
+    line = process_line(pid)
+    return line is not None and line.live
 
 
 async def test_t24_a_restarted_master_adopts_the_worker(folder: Path) -> None:
@@ -278,7 +280,10 @@ async def test_t25_a_record_of_a_strangers_pid_leads_to_no_signal(folder: Path) 
     world.forge(pid=stranger.pid, start=line.start)
     async with world.master() as master:
         (failed,) = [event for event in master.why("u") if event.kind == "failed"]
-        assert f"pid {stranger.pid} is another process now, which is left alone" in failed.detail
+        assert (
+            f"pid {stranger.pid} does not carry the mark of this worker, and is left alone"
+            in failed.detail
+        )
         await master.client(Kinds).unary(Ask(), timeout=20)
     assert stranger.returncode is None
     stranger.kill()
@@ -359,23 +364,40 @@ def numbers(master: Master) -> list[int]:
     return [int(line.split()[1]) for line in lines if line.startswith("line ")]
 
 
-@pytest.mark.parametrize("restarts", [1, 3])
-async def test_t27_whoever_prints_lives_on_and_no_line_is_lost(folder: Path, restarts: int) -> None:
+async def prints_on(world: World) -> None:
+    """It prints while nobody reads, and lives."""
+    size = world.output.stat().st_size
+    await until(lambda: world.output.stat().st_size > size + 2000)
+
+
+async def test_t27_whoever_prints_lives_on_and_no_line_is_lost(folder: Path) -> None:
     world = World(folder, f'log_file = "{folder / "u.log"}"', before=f"{COUNT}\n{PRINTS}")
-    for _ in range(restarts):
+    for _ in range(3):
+        last = world.logged()[-1:]
         async with world.killed("u"):
-            (pid,) = starts(folder)
-            seen = world.logged()
-            await until(lambda: world.logged()[-1:] > seen[-1:])  # noqa: B023
-        last = world.logged()[-1]
-        # It prints on while nobody reads, and lives.
-        size = world.output.stat().st_size
-        await until(lambda: world.output.stat().st_size > size + 2000)  # noqa: B023
+            await until(lambda: world.logged()[-1:] > last)  # noqa: B023
+        await prints_on(world)
     async with world.master() as master:
-        await until(lambda: numbers(master)[-1:] > [last + 100])
+        last = world.logged()[-1:]
+        await until(lambda: numbers(master)[-1:] > [last[0] + 100])
+        (pid,) = starts(folder)
         assert (lives(pid), master.status()["u"].pid) == (True, pid)
     found = world.logged()
+    # What a killed master had not yet written down as stored, the next one stores again.
+    assert list(range(found[-1] + 1)) == sorted(set(found))
+
+
+async def test_t27_masters_that_leave_in_order_store_each_line_once(folder: Path) -> None:
+    world = World(folder, f'log_file = "{folder / "u.log"}"', before=f"{COUNT}\n{PRINTS}")
+    for _ in range(3):
+        async with world.master() as master:
+            await master.start("u")
+            last = world.logged()[-1:]
+            await until(lambda: world.logged()[-1:] > last)  # noqa: B023
+        await prints_on(world)
+    found = world.logged()
     assert list(range(found[-1] + 1)) == found
+    assert 1 == len(starts(folder))
 
 
 async def test_t27_the_last_words_of_one_that_ended_unwatched_are_kept(folder: Path) -> None:
@@ -393,3 +415,162 @@ async def test_t27_the_last_words_of_one_that_ended_unwatched_are_kept(folder: P
         assert failed.crash
         assert written[-1].decode() == failed.crash.output[-1]
         assert [] == [path for path in world.record_folder.iterdir() if pid_file(path)]
+
+
+async def test_a_record_of_its_log_is_taken_once(folder: Path) -> None:
+    says = "async def unary(self, request):\n    logging.getLogger('mine').warning(request.text)"
+    before = f"import logging; {COUNT}"
+    world = World(folder, launch=app(folder, says + "\n    return Answer()", before=before))
+    for text_ in ("one", "two", "three"):
+        async with world.master() as master:
+            await master.client(Kinds).unary(Ask(text=text_), timeout=20)
+            await until(lambda: [x.text for x in master.log("u") if x.source == "mine"] == [text_])  # noqa: B023
+    assert 1 == len(starts(folder))
+
+
+async def test_an_adopted_worker_is_swapped_and_idles_as_any_other(folder: Path) -> None:
+    world = World(folder, 'idle = "300ms"')
+    async with world.killed("u"):
+        (pid,) = starts(folder)
+    async with world.master() as master:
+        await master.swap("u")
+        assert not lives(pid)
+        (_, new) = starts(folder)
+        assert ([new], [new]) == (processes_in(folder), [each["pid"] for each in world.records])
+        await until(lambda: not lives(new))
+        assert ["idle"] == [event.trigger for event in world.told if event.kind == "stopping"][-1:]
+        await until(lambda: world.records == [])
+
+
+async def test_an_adopted_worker_idles(folder: Path) -> None:
+    world = World(folder, 'idle = "300ms"')
+    async with world.killed("u"):
+        (pid,) = starts(folder)
+    async with world.master() as master:
+        await until(lambda: master.status()["u"].phase == "absent")
+        assert not lives(pid)
+
+
+async def test_an_adopted_worker_that_is_killed_is_started_again(folder: Path) -> None:
+    world = World(folder)
+    async with world.killed("u"):
+        (pid,) = starts(folder)
+    async with world.master() as master:
+        os.kill(pid, signal.SIGKILL)
+        await until(lambda: master.status()["u"].phase == "absent")
+        (ended,) = [event for event in world.told if event.kind == "exited"]
+        assert ended.crash
+        assert "exit code unknown" == ended.crash.text
+        await master.client(Kinds).unary(Ask(), timeout=20)
+        assert 2 == len(starts(folder))
+
+
+async def test_a_start_that_was_claimed_goes_on_without_a_master(folder: Path) -> None:
+    slow = """
+@lifespan
+async def model(self):
+    while not Path("go").exists():
+        await asyncio.sleep(0.02)
+    yield
+"""
+    world = World(folder, launch=app(folder, slow, before=COUNT))
+    script = SCRIPT.replace(
+        "for unit in sys.argv[2:]:", 'print("started", flush=True)\n        for unit in ["u"]:'
+    )
+    async with world.killed("u", script=script):
+        await until(lambda: [each["pid"] for each in world.records] not in ([], [0]))
+    (pid,) = starts(folder)
+    (folder / "go").touch()
+    async with world.master() as master:
+        await master.client(Kinds).unary(Ask(), timeout=20)
+        assert (master.status()["u"].pid, starts(folder)) == (pid, [pid])
+
+
+@pytest.mark.parametrize(
+    ("more", "why"),
+    [
+        ('survivor = "stop"', 'survivor = "stop"'),
+        ('env_file = "env"', "its table has changed"),
+        ('lifetime = "bound"', "its unit doesn't survive any more"),
+        (None, "there is no such unit"),
+    ],
+)
+async def test_what_nobody_wants_any_more_is_ended(
+    folder: Path, more: str | None, why: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    world = World(folder)
+    async with world.killed("u"):
+        (pid,) = starts(folder)
+    (folder / "env").touch(0o600)
+    written = world.file.read_text()
+    if more is None:
+        world.file.write_text(written.replace("units.u", "units.other"))
+    else:
+        bound = written.replace(SURVIVES, "") if "bound" in more else written
+        world.file.write_text(f"{bound}\n{more}\n")
+    async with world.master():
+        assert ([], []) == (processes_in(folder), world.records)
+        assert [
+            f"unit 'u': what an earlier master left is not adopted: {why}; its end: exit code unknown"
+        ] == [text for text in caplog.messages if "unit 'u'" in text]
+        assert not lives(pid)
+
+
+async def test_one_master_at_a_time_has_the_survivors_of_a_file(folder: Path) -> None:
+    world = World(folder)
+    expected = (
+        f"{world.file}: another master (pid {{}}) runs with it, and has its surviving workers; "
+        "stop that one first"
+    )
+    async with world.killed("u") as process:
+        with pytest.raises(ConfigError) as refused:
+            await Master(Config.from_file(world.file)).__aenter__()
+        assert expected.format(process.pid) == str(refused.value)
+    async with world.master():
+        with pytest.raises(ConfigError) as refused:
+            await Master(Config.from_file(world.file)).__aenter__()
+        assert expected.format(os.getpid()) == str(refused.value)
+
+
+async def test_a_configuration_without_a_file_has_no_survivors(folder: Path) -> None:
+    config = Config.from_text(text(app(folder), SURVIVES), folder=folder)
+    with pytest.raises(ConfigError) as refused:
+        await Master(config).__aenter__()
+    assert str(refused.value) == (
+        "unit 'u': lifetime = \"survive\" needs a configuration in a file: the next master finds the "
+        "worker by its path"
+    )
+
+
+async def test_the_first_surviving_unit_does_not_come_by_a_reload(folder: Path) -> None:
+    world = World(folder)
+    written = world.file.read_text()
+    world.file.write_text(written.replace(SURVIVES, ""))
+    async with world.master() as master:
+        world.file.write_text(written)
+        with pytest.raises(ConfigError) as refused:
+            await master.reload()
+        assert str(refused.value) == (
+            "unit 'u': lifetime = \"survive\" is the first one of this master, which has made no "
+            "folder for it; start the master again"
+        )
+
+
+async def test_a_survivor_calls_other_units_through_the_next_master(folder: Path) -> None:
+    """Its address of the gateway and its token for it hold for the next master, too."""
+    asks = """
+async def unary(self, request):
+    from hsu_worker.master import Master
+    async with Master.connect() as master:
+        return await master.client(Kinds, unit="other").client_stream([request] * 3)
+"""
+    world = World(folder, launch=app(folder, asks, before=COUNT))
+    other = world.file.read_text().partition("[units.u]")[2].replace(SURVIVES, "")
+    routes = '[routes]\n"hsu.test.v1.Kinds" = "u"\n'
+    world.file.write_text(f"{world.file.read_text()}\n[units.other]{other}\n{routes}")
+    async with world.killed("u"):
+        (pid,) = starts(folder)
+    for _ in range(2):
+        async with world.master() as master:
+            assert 3 == (await master.client(Kinds).unary(Ask(), timeout=20)).number
+            assert master.status()["u"].pid == pid
