@@ -16,10 +16,11 @@ from hsu_worker.master.folder import check_paths
 from hsu_worker.master.keeping import Keeper
 from hsu_worker.master.launcher import Worker
 from hsu_worker.master.logs import UnitLog
+from hsu_worker.master.means import Means
 from hsu_worker.master.registry import Registrations
 from hsu_worker.master.secret_file import read_token
 from hsu_worker.master.slots import Slots
-from hsu_worker.master.spawned import Means, Spawned
+from hsu_worker.master.spawned import Spawned
 from hsu_worker.master.standbys import Standbys
 from hsu_worker.master.surviving import Surviving, end_leftover, launch_digest
 from hsu_worker.master.survivors import Record, Survivors

@@ -122,8 +122,9 @@ class OutputFiles(OutputPipes):
                 self._files[slot].give_back(position)
 
     async def settled(self) -> None:
-        """Read no more, and wait until all that was read is stored, for `SETTLE` at the most."""
+        """Look for a last time, and wait until what was read is stored, for `SETTLE` at the most."""
         self._stop()
+        self._look()
         for _ in range(int(SETTLE / QUICK)):
             self._note_stored()
             if not self._positions:

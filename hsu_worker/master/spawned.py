@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final, TypedDict, Unpack
+from typing import Any, Final, Unpack
 
 from google.protobuf.duration_pb2 import Duration
 
@@ -17,15 +17,15 @@ from hsu_worker.errors import Dispatch, HsuError, LaunchError, RpcError, StartEr
 from hsu_worker.gen.hsu_core import CoreClient, ShutdownRequest
 from hsu_worker.master.environment import child_environment
 from hsu_worker.master.folder import socket_name
-from hsu_worker.master.keeping import Exit, Keeper, Process
+from hsu_worker.master.keeping import Exit, Process
 from hsu_worker.master.launcher import Ending, Worker, cancel
 from hsu_worker.master.logs import UnitLog
+from hsu_worker.master.means import Means
 from hsu_worker.master.output_pipes import OutputPipes
+from hsu_worker.master.process_limits import process_limits
 from hsu_worker.master.process_stat import cpu_seconds
-from hsu_worker.master.slots import Slots
 from hsu_worker.master.tables import UnitConfig
 from hsu_worker.master.template import template_of
-from hsu_worker.master.tokens import Tokens
 from hsu_worker.wire.address import Address
 from hsu_worker.wire.announce import MAX_LINE, Announcement
 from hsu_worker.wire.connection import Connection
@@ -44,20 +44,6 @@ KILL_BOUND: Final = 5.0
 
 #: Seconds in which the exit of a process becomes known whose connection broke.
 EXIT_BOUND: Final = 1.0
-
-
-class Means(TypedDict):
-    """What every process of a master is made with.
-
-    `slots` is where it has to wait for its turn; None: nowhere. `tell_unforkable` takes the unit's
-    name, and why it was not forked.
-    """
-
-    master_id: str
-    keeper: Keeper
-    tokens: Tokens
-    slots: Slots | None
-    tell_unforkable: Callable[[str, str], None]
 
 
 class Spawned(Worker):
@@ -171,7 +157,7 @@ class Spawned(Worker):
                 stderr=child_ends[2],
                 announce=child_ends[3],
                 template=template_of(self.unit, environment),
-                limits=self.unit.limits,
+                limits=process_limits(self.unit),
                 before=self._before_spawn,
             )
         except OSError as error:

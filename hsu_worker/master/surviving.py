@@ -13,8 +13,9 @@ from hsu_worker.master.changes import launch_keys
 from hsu_worker.master.keeping import Exit
 from hsu_worker.master.launcher import Ending, cancel
 from hsu_worker.master.logs import UnitLog
+from hsu_worker.master.means import Means
 from hsu_worker.master.output_files import OutputFiles
-from hsu_worker.master.spawned import Means, Spawned
+from hsu_worker.master.spawned import Spawned
 from hsu_worker.master.survivors import Record, Survivors, boot_id
 from hsu_worker.master.tables import UnitConfig
 from hsu_worker.wire.address import Address
@@ -162,7 +163,7 @@ class Surviving(Spawned):
             return await self._let_go()
         how = await super().stop(force=force, leaving=leaving)
         if self._adopting and self._process is None:
-            how = Ending(text=str(Exit(None, None, 0)))
+            how = _unwatched()
         self._survivors.remove(self._instance)
         return how
 
@@ -190,6 +191,11 @@ async def end_leftover(worker: Surviving, why: str) -> None:
         why,
         ending.text,
     )
+
+
+def _unwatched() -> Ending:
+    """The end of one that nobody saw."""
+    return Ending(text=str(Exit(None, None, 0)))
 
 
 def launch_digest(unit: UnitConfig) -> str:

@@ -2,7 +2,6 @@
 
 # ruff: noqa: RUF009  (`key` makes a field, as `dataclasses.field` does)
 
-import resource
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -391,21 +390,6 @@ class UnitConfig:
         if self.app:
             return [str(self.python), "-m", "hsu_worker.worker", self.app]
         return list(self.command or ())
-
-    @property
-    def limits(self) -> Mapping[str, object] | None:
-        """What its process does to itself before anything else, as a keeper is told; None: nothing."""
-        if not (self.open_files or self.address_space or self.nice or self.cpus):
-            return None
-        rlimits = (
-            (resource.RLIMIT_NOFILE, self.open_files),
-            (resource.RLIMIT_AS, self.address_space),
-        )
-        return {
-            "rlimits": [[number, most] for number, most in rlimits if most is not None],
-            "nice": self.nice or 0,
-            "cpus": self.cpus or (),
-        }
 
     @property
     def kind(self) -> str:

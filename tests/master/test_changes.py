@@ -74,6 +74,15 @@ def test_the_keys_of_the_policy_need_no_new_process() -> None:
         *("queue", "concurrency", "idle", "drain", "restart", "backoff", "backoff_most", "healthy"),
         *("breaker", "breaker_window", "breaker_retry", "pinned", "warm"),
     }
-    others = {"preload", "prewarm", "stall", "start_timeout", "log_file", "log_size", "log_keep"}
+    others = {
+        "survivor",
+        "preload",
+        "prewarm",
+        "stall",
+        "start_timeout",
+        "log_file",
+        "log_size",
+        "log_keep",
+    }
     live = {name for name, key in keys_of(UnitConfig).items() if key.live}
     assert rules | others == live
