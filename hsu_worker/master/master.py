@@ -168,7 +168,8 @@ class Master:
                 survivors=stack.enter_context(survivors_of(self.config, folder.parent)),
             )
             stack.push_async_callback(launchers.close)
-            await self._units.open(self.config, launchers)
+            self._units.open(self.config, launchers)
+            await self._units.adopt()
             stack.push_async_callback(self._units.close_logs)
             self.token_file = write_token(folder, self._tokens.own)
             endpoint = self._endpoint = Endpoint(

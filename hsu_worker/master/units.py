@@ -10,7 +10,7 @@ from hsu_worker.master.changes import Changes, changed
 from hsu_worker.master.config import Config
 from hsu_worker.master.dependencies import Dependencies, bound_waits, close_in_order
 from hsu_worker.master.event import Event
-from hsu_worker.master.launcher import Worker, cancel
+from hsu_worker.master.launcher import Worker
 from hsu_worker.master.launchers import Launchers
 from hsu_worker.master.log_file import LogFile
 from hsu_worker.master.logs import UnitLog
@@ -49,20 +49,28 @@ class Units(Mapping[str, Unit]):
     def __len__(self) -> int:
         return len(self._units)
 
-    async def open(self, config: Config, launchers: Launchers) -> None:
-        """Make the units, and adopt what has outlived an earlier master; nothing is launched yet."""
+    def open(self, config: Config, launchers: Launchers) -> None:
+        """Make the units; nothing is launched yet."""
         self._launchers = launchers
         self.closed = False
         self._units = {name: self._made(unit) for name, unit in config.units.items()}
         bound_waits(self._units)
+
+    async def adopt(self) -> None:
+        """Start the units whose workers have outlived an earlier master, so that these are adopted."""
+        configs = {name: unit.config for name, unit in self._units.items()}
+        starts = [
+            # One that can't be adopted has shown it, when the first calls come.
+            asyncio.ensure_future(self[name].start("adopt"))
+            for name in await self._launchers.sort_survivors(configs)
+        ]
         try:
-            adoptable = await launchers.sort_survivors(config.units)
-            if adoptable:
-                # One that can't be adopted has shown it, when the first calls come.
-                starts = [asyncio.ensure_future(self[name].start("adopt")) for name in adoptable]
-                await asyncio.wait(starts, timeout=ADOPT_WITHIN)
-                await cancel(*(start for start in starts if not start.done()))
-                await asyncio.gather(*starts, return_exceptions=True)
+            await asyncio.wait_for(
+                asyncio.gather(*starts, return_exceptions=True), timeout=ADOPT_WITHIN
+            )
+        except TimeoutError:
+            # They go on: who waited is what was cancelled.
+            return
         except BaseException:
             await self.close()
             raise

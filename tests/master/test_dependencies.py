@@ -53,6 +53,9 @@ class Village:
 
     # What stands for the launchers.
 
+    def leave(self) -> None:
+        """None of its workers outlives it."""
+
     def make(self, unit: UnitConfig, generation: int, unit_log: UnitLog) -> FakeWorker:
         plans = self.plans.get(unit.name, [])
         plan = plans[generation - 1] if generation <= len(plans) else WELL
