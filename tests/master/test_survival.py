@@ -6,7 +6,8 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncGenerator
+import tempfile
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -142,9 +143,10 @@ class World:
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Any:
-    yield tmp_path
-    end_all_in(tmp_path)
+def folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="hsu-t-") as name:
+        yield Path(name)
+        end_all_in(Path(name))
 
 
 def end_all_in(folder: Path) -> None:
