@@ -11,7 +11,7 @@ from hsu_worker.master.launchers import Launchers
 from tests.gen.hsu_test_kinds import Ask, Kinds
 from tests.until import until
 
-ROUTES = '[routes]\n"hsu.test.v1.Kinds" = "{}"\n'
+ROUTES = '[routes]\n"{}" = "{}"\n'
 
 
 def unit(name: str, *more: str, app: str = "bench.service:Echo") -> str:
@@ -30,8 +30,9 @@ def unit(name: str, *more: str, app: str = "bench.service:Echo") -> str:
 async def master(*units: str) -> AsyncGenerator[Master, None]:
     """One that runs these units, and has made its templates."""
     first = units[0].partition("]")[0].removeprefix("[units.")
+    implemented = units[0].partition('implements = ["')[2].partition('"')[0]
     with tempfile.TemporaryDirectory(prefix="hsu-bench-") as folder:
-        config = Config.from_text("".join(units) + ROUTES.format(first), folder=folder)
+        config = Config.from_text("".join(units) + ROUTES.format(implemented, first), folder=folder)
         async with Master(config) as running:
             yield running
 

@@ -8,6 +8,7 @@ from bench.rows.calls import streams, unary
 from bench.rows.crowds import crowds
 from bench.rows.dispatch import dispatch
 from bench.rows.gateway import gateway
+from bench.rows.languages import languages
 from bench.rows.leases import leases
 from bench.rows.logs import logs
 from bench.rows.scale import scale
@@ -31,5 +32,6 @@ ROWS: Final[dict[str, Callable[[bool], Coroutine[Any, Any, list[Row]]]]] = {
         swaps,
         recovery,
         scale,
+        languages,
     )
 }
