@@ -6,6 +6,7 @@ import os
 import sys
 from pathlib import Path
 from time import perf_counter, strftime
+from typing import Any
 
 import click
 
@@ -23,7 +24,7 @@ from bench.table import goals, tables
 @click.option(
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Where the raw figures go; without it they are printed only.",
+    help="Where the raw figures go; those of other topics stay. Without it they are printed only.",
 )
 def main(names: tuple[str, ...], full: bool, out: Path | None) -> None:
     """Measure workers and the master; all topics, or those named."""
@@ -42,14 +43,30 @@ def main(names: tuple[str, ...], full: bool, out: Path | None) -> None:
     if not names:
         print(goals(rows))
     if out is not None:
-        kept = {
-            "date": strftime("%Y-%m-%d"),
-            "machine": machine() | {"rounds": "full" if full else "quick"},
-            "rows": [row.as_json() for row in rows],
-        }
-        out.write_text(json.dumps(kept, indent=1) + "\n")
+        keep(out, rows, full)
     if lost := sum(row.counts.get("calls lost", 0) for row in rows):
         sys.exit(f"{lost} calls were lost")
+
+
+def keep(out: Path, rows: list[Row], full: bool) -> None:
+    """Write figures into a file; those of topics that were not measured stay there."""
+    found = machine()
+    measured = f"{strftime('%Y-%m-%d')}, commit {found.pop('commit')}, {'full' if full else 'quick'} rounds"
+    for row in rows:
+        row.measured = measured
+    before = json.loads(out.read_text()) if out.exists() else {"rows": []}
+    if before["rows"] and before["machine"] != found:
+        sys.exit(f"{out} is of another machine: {before['machine']}, this is {found}")
+    topics = {
+        row.topic: [each.as_json() for each in rows if each.topic == row.topic] for row in rows
+    }
+    others: dict[str, list[Any]] = {}
+    for each in before["rows"]:
+        if each["topic"] not in topics:
+            others.setdefault(each["topic"], []).append(each)
+    known = others | topics
+    kept = {"machine": found, "rows": [each for name in ROWS for each in known.get(name, ())]}
+    out.write_text(json.dumps(kept, indent=1) + "\n")
 
 
 main()

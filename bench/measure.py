@@ -26,6 +26,8 @@ class Row:
     """What is counted, not timed, such as calls lost."""
     topic: str = ""
     """What it was measured with."""
+    measured: str = ""
+    """When, of which commit, and how thoroughly."""
 
     def add(self, series: str, value: float) -> None:
         self.samples.setdefault(series, []).append(value)
@@ -58,6 +60,7 @@ class Row:
             "samples": self.samples,
             "counts": self.counts,
             "topic": self.topic,
+            "measured": self.measured,
         }
 
 

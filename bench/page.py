@@ -27,9 +27,15 @@ def rendered() -> Mapping[Path, str]:
         if PAGE.parent / "pictures" / each.file in pictures
     )
     machine = ", ".join(f"{name} {value}" for name, value in found["machine"].items())
+    topics: dict[str, list[str]] = {}
+    for row in rows:
+        names = topics.setdefault(row.measured, [])
+        if row.topic not in names:
+            names.append(row.topic)
+    measured = "".join(f"- {when}: {', '.join(names)}\n" for when, names in topics.items())
     head, mark, _ = PAGE.read_text().partition("<!-- figures -->\n")
     text = (
-        f"{head}{mark}\nMeasured on {found['date']}: {machine}.\n\n{shown}"
+        f"{head}{mark}\nMeasured on {machine}:\n\n{measured}\n{shown}"
         f"## Goals\n\n{goals(rows)}\n## All figures\n\n{tables(rows)}"
     )
     return {PAGE: text, **pictures}
