@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -95,7 +95,7 @@ class Look:
         units = sorted(self._units.values(), key=lambda unit: unit.pid is None)
         return list(table([_HEAD, *(self._row(unit, before) for unit in units)], _NUMBERS))
 
-    def json(self, before: "Look") -> list[dict[str, object]]:
+    def json(self, before: "Look") -> list[dict[str, Any]]:
         """As `list` has it, with the share of a processor."""
         return [
             asdict(unit) | {"cpu_percent": self._percent(unit, before)}
