@@ -53,6 +53,8 @@ class Dependencies:
     async def ready(self) -> None:
         """Start them all, and wait. They are kept from now on, whatever comes of it.
 
+        A worker that runs already has not to wait, and must not be lost to the failure of another one.
+
         No budget of the worker's own start runs meanwhile: each of them has its own.
 
         Raises:
@@ -60,6 +62,10 @@ class Dependencies:
         """
         waiting = list(self._worker.unit.depends_on)
         self._kept = [self._find(name) for name in waiting]
+        if self._worker.adopting:
+            for unit in self._kept:
+                unit.dependents.add()
+            return
         detail = self._worker.detail
 
         async def start(unit: "Unit") -> None:

@@ -69,6 +69,8 @@ class Worker(ABC):
         """Of the process that the master started; None: there is none."""
         self.progress = ""
         """How far its start is, as it said last."""
+        self.adopting = False
+        """It runs already, and its start is to find it again."""
         self.connection: Connection | None = None
         self.handshake: HandshakeResponse | None = None
         self.verify: Callable[[HandshakeResponse], None] = _anything

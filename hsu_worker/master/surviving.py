@@ -48,7 +48,7 @@ class Surviving(Spawned):
     ) -> None:
         super().__init__(unit, folder=survivors.folder, gateway=str(survivors.gateway), **means)
         self._survivors = survivors
-        self._adopting = record is not None
+        self.adopting = record is not None
         self._outlives = False
         self._stranger = False
         """What answers is not what was recorded: it is left alone."""
@@ -79,12 +79,12 @@ class Surviving(Spawned):
     def become(self, generation: int, unit_log: UnitLog) -> None:
         """From now on it belongs to a generation of its unit."""
         super().become(generation, unit_log)
-        if self._adopting:
+        if self.adopting:
             self.log.taken = self._instance, self._files.records
 
     async def start(self) -> None:
         """As `Spawned`; or find the one that was recorded, and be sure that it is that one."""
-        if self._adopting:
+        if self.adopting:
             await self._in_time(self._adopt)
         else:
             await super().start()
@@ -162,7 +162,7 @@ class Surviving(Spawned):
         ):
             return await self._let_go()
         how = await super().stop(force=force, leaving=leaving)
-        if self._adopting and self._process is None:
+        if self.adopting and self._process is None:
             how = _unwatched()
         self._survivors.remove(self._instance)
         return how

@@ -34,6 +34,8 @@ class Village:
         self.loop = asyncio.get_running_loop()
         self.began = self.loop.time()
         self.plans = plans
+        self.adopting = False
+        """Whether the workers to come run already."""
         self.told: list[tuple[float, str, str, str]] = []
         self.workers: list[FakeWorker] = []
         self.units = Units(self._tell)
@@ -59,8 +61,10 @@ class Village:
     def make(self, unit: UnitConfig, generation: int, unit_log: UnitLog) -> FakeWorker:
         plans = self.plans.get(unit.name, [])
         plan = plans[generation - 1] if generation <= len(plans) else WELL
-        self.workers.append(FakeWorker(unit, generation, unit_log, plan))
-        return self.workers[-1]
+        worker = FakeWorker(unit, generation, unit_log, plan)
+        worker.adopting = self.adopting
+        self.workers.append(worker)
+        return worker
 
     def prepare(self, _units: object) -> None:
         """Nothing stands by."""
@@ -221,6 +225,14 @@ async def test_a_close_waits_for_nobody_who_waits() -> None:
         await it.units.close()
         assert 2.0 == it.loop.time() - it.began
         assert "unit 'a': the master is leaving" == await call
+
+
+@virtual
+async def test_one_that_is_adopted_waits_for_nothing_and_keeps_what_it_needs() -> None:
+    async with village(a=["b"], b=[], plans={"b": [Plan(fails="no disk")]}) as it:
+        it.adopting = True
+        assert 1 == await it.call("a")
+        assert ([(1.0, "a")], 1) == (it.when("ready"), it.units["b"].state.needed)
 
 
 @virtual
