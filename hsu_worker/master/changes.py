@@ -7,6 +7,7 @@ from hsu_worker.master.config import Config
 from hsu_worker.master.keys import keys_of
 from hsu_worker.master.master_table import MasterConfig
 from hsu_worker.master.router import Router
+from hsu_worker.master.sharing import rules
 from hsu_worker.master.tables import UnitConfig
 
 _KEYS = keys_of(UnitConfig)
@@ -34,24 +35,30 @@ class Changes:
         return self != Changes()
 
 
+def shares(config: Config, unit: str) -> object:
+    """What a unit shares with others."""
+    return rules(config.units, config.groups, config.master).pools_of(unit)
+
+
 def changes(old: Config, new: Config) -> Changes:
     """What has to be done to get from one to the other.
 
     Raises:
-        ConfigError: A key of `[master]` differs, which holds for as long as a master runs.
+        ConfigError: A key of `[master]` differs that holds for as long as a master runs.
     """
     fixed = [
         f"{new.file}: master.{each.name}: it can't change while the master runs; "
         "change it back, or start the master again"
         for each in fields(MasterConfig)
-        if getattr(old.master, each.name) != getattr(new.master, each.name)
+        if not keys_of(MasterConfig)[each.name].live
+        and getattr(old.master, each.name) != getattr(new.master, each.name)
     ]
     if fixed:
         raise ConfigError("\n".join(fixed))
     differ = {
         name: needs_a_process(changed(old.units[name], unit))
         for name, unit in new.units.items()
-        if name in old.units and old.units[name] != unit
+        if name in old.units and (old.units[name] != unit or shares(old, name) != shares(new, name))
     }
     return Changes(
         added=tuple(name for name in new.units if name not in old.units),

@@ -8,16 +8,17 @@ idle = "60s"
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from hsu_worker.errors import ConfigError
 from hsu_worker.master import keys
 from hsu_worker.master.config_reader import Reader
+from hsu_worker.master.group_table import GroupConfig
 from hsu_worker.master.master_table import MasterConfig
 from hsu_worker.master.tables import KINDS, UnitConfig
 
-__all__ = ["KINDS", "Config", "MasterConfig", "UnitConfig", "keys_table"]
+__all__ = ["KINDS", "Config", "GroupConfig", "MasterConfig", "UnitConfig", "keys_table"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +31,8 @@ class Config:
     folder: Path
     """Relative paths start here."""
     master: MasterConfig
+    groups: Mapping[str, GroupConfig] = field(default_factory=dict)
+    """What several units share, beside the machine."""
     file: Path | None = None
     """Where it was read; None: it was no file."""
 
@@ -62,8 +65,14 @@ class Config:
         """
         absolute = Path(folder).absolute()
         reader = Reader(name, absolute)
-        units, routes, master = reader.read(text)
-        return cls(units=units, routes=routes, folder=absolute, master=master)
+        tables = reader.read(text)
+        return cls(
+            units=tables.units,
+            groups=tables.groups,
+            routes=tables.routes,
+            master=tables.master,
+            folder=absolute,
+        )
 
 
 def keys_table() -> str:
@@ -72,7 +81,9 @@ def keys_table() -> str:
     return (
         f"`[units.NAME]`, with exactly one of {', '.join(f'`{kind}`' for kind in KINDS)}:\n\n"
         f"{_table(UnitConfig)}\nA change of these needs no new process: {live}.\n\n"
-        f"`[master]`:\n\n{_table(MasterConfig)}"
+        f"`[groups.NAME]`; a change needs no new process:\n\n{_table(GroupConfig)}\n"
+        f"`[master]`; only `memory`, `min_residency` and `max_wait` can change while it runs:\n\n"
+        f"{_table(MasterConfig)}"
     )
 
 

@@ -4,6 +4,7 @@ import os
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from difflib import get_close_matches
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -12,9 +13,11 @@ from typing import Any
 
 from hsu_worker.errors import ConfigError
 from hsu_worker.master.duration import NEVER
+from hsu_worker.master.group_table import GroupConfig
 from hsu_worker.master.keys import is_required, keys_of
 from hsu_worker.master.master_table import MasterConfig
 from hsu_worker.master.nearest import no_unit
+from hsu_worker.master.sharing import mistakes
 from hsu_worker.master.tables import KINDS, UnitConfig
 from hsu_worker.master.values import toml, wrong
 
@@ -25,6 +28,16 @@ _CHOICE = (
     'what should it run? Write one of app = "module:App", command = ["./program"],'
     ' address = "tcp:127.0.0.1:5000", register = true'
 )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tables:
+    """What a file says."""
+
+    units: Mapping[str, UnitConfig]
+    groups: Mapping[str, GroupConfig]
+    routes: Mapping[str, str]
+    master: MasterConfig
 
 
 class Reader:
@@ -41,8 +54,8 @@ class Reader:
         self._folder = folder
         self._mistakes: list[str] = []
 
-    def read(self, text: str) -> tuple[Mapping[str, UnitConfig], Mapping[str, str], MasterConfig]:
-        """The units, the routes and the table `[master]`.
+    def read(self, text: str) -> Tables:
+        """What the file says.
 
         Raises:
             ConfigError: With a line for every mistake.
@@ -51,7 +64,7 @@ class Reader:
             document = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
             raise ConfigError(f"{self._name}: not TOML: {error}") from None
-        self._unknown((), document, ("units", "routes", "master"))
+        self._unknown((), document, ("units", "groups", "routes", "master"))
         tables = self._table(("units",), document.get("units", {}))
         units = {name: self._unit(name, value) for name, value in tables.items()}
         implemented = {
@@ -61,12 +74,37 @@ class Reader:
         self._shared_logs(units)
         self._dependencies(units)
         routes = self._routes(document, implemented)
+        before = len(self._mistakes)
         master = self._table(("master",), document.get("master", {}))
         found = self._keys(("master",), master, MasterConfig)
+        for key in ("min_residency", "max_wait"):
+            if key in master and "memory" not in master:
+                self._mistake(
+                    ("master", key), "does nothing without memory; write that, too, or remove this"
+                )
+        groups = {
+            name: self._keys(("groups", name), self._table(("groups", name), value), GroupConfig)
+            for name, value in self._table(("groups",), document.get("groups", {})).items()
+        }
+        made = Tables(
+            # What is not whole has its own mistakes.
+            units=MappingProxyType(
+                {
+                    name: UnitConfig(name=name, **values)
+                    for name, values in units.items()
+                    if "implements" in values and any(values.get(kind) for kind in KINDS)
+                }
+            ),
+            groups=MappingProxyType({name: GroupConfig(**groups[name]) for name in groups}),
+            routes=MappingProxyType(routes),
+            master=MasterConfig(**found),
+        )
+        if len(self._mistakes) == before:
+            for where, message in mistakes(made.units, made.groups, made.master):
+                self._mistake(where, message)
         if self._mistakes:
             raise ConfigError("\n".join(self._mistakes))
-        made = {name: UnitConfig(name=name, **values) for name, values in units.items()}
-        return MappingProxyType(made), MappingProxyType(routes), MasterConfig(**found)
+        return made
 
     def _mistake(self, where: Iterable[str], message: str) -> None:
         dotted = ".".join(part if _BARE_KEY.fullmatch(part) else toml(part) for part in where)

@@ -132,9 +132,11 @@ class Instance:
         unit = self.worker.unit.name
         try:
             await self.worker.before()
+            await self.worker.residence.enter()
             await self.worker.start()
         except StartError as error:
-            self._feed(policy.StartFailed(self.generation, error, _draw()))
+            told, again = self.worker.residence.failed(error)
+            self._feed(policy.StartFailed(self.generation, told, _draw(), again))
             return
         except Exception as error:
             # Whatever it was, nobody may wait for ever.
@@ -142,6 +144,7 @@ class Instance:
             failure = StartError(f"unit {unit!r} did not start: {error}")
             self._feed(policy.StartFailed(self.generation, failure, _draw()))
             return
+        self.worker.residence.ready()
         self._keep(self._watch())
         self._looking = self._keep(self._look_after())
         self._feed(policy.Started(self.generation))
@@ -192,6 +195,7 @@ class Instance:
 
     def _weigh(self) -> None:
         """Report `Outgrown` when it has too much memory."""
+        self.worker.residence.weigh()
         unit, pid = self.worker.unit, self.worker.pid
         own = own_memory(pid) if unit.restart_above is not None and pid else None
         if unit.restart_above is not None and own is not None and own > unit.restart_above:
@@ -261,6 +265,7 @@ class Instance:
             log.exception("unit %r: what is left can't be removed", self.worker.unit.name)
             ending = Ending(text="unknown")
         self.worker.after()
+        self.worker.residence.left(ending.peak_memory)
         # The watch was told first, and an end that was not wanted tells more than the clean-up.
         return self._ending or ending
 

@@ -27,6 +27,7 @@ from hsu_worker.gen.hsu_core import (
 )
 from hsu_worker.master.handshake import Expected, shake_hands
 from hsu_worker.master.logs import UnitLog
+from hsu_worker.master.residence import Residence
 from hsu_worker.master.tables import UnitConfig
 from hsu_worker.wire.connection import Connection
 
@@ -71,6 +72,10 @@ class Worker(ABC):
         """How far its start is, as it said last."""
         self.adopting = False
         """It runs already, and its start is to find it again."""
+        self.killed = False
+        """Its start ended with a SIGKILL that nobody here had sent."""
+        self.residence = Residence()
+        """What it shares with workers of other units."""
         self.connection: Connection | None = None
         self.handshake: HandshakeResponse | None = None
         self.verify: Callable[[HandshakeResponse], None] = _anything

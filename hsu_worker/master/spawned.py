@@ -240,6 +240,7 @@ class Spawned(Worker):
                 announced = self._announced.done()
                 if exited.done():
                     await self._pipes.drained()
+                    self.killed = exited.result().signal == signal.SIGKILL
                     step = "before it was ready" if announced else "before it announced itself"
                     raise LaunchError(f"{self._command()} ended {step}: {exited.result()}")
                 if not done:

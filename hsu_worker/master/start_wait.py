@@ -67,7 +67,7 @@ class StartWait:
             return
         counts = current is not None and current.number > self._after
         if isinstance(event, policy.StartFailed) and counts and current is not None:
-            if event.generation == current.number:
+            if not event.again and event.generation == current.number:
                 self._fail(event.error)
         elif counts and current is not None and current.phase is policy.Phase.READY:
             if not (current.suspect or current.stop_asked):

@@ -331,6 +331,23 @@ class UnitConfig:
         otherwise="never",
         kinds=_LAUNCHED,
     )
+    memory: int | None = key(
+        values.size,
+        "What a worker of it takes, for the budgets of the machine and of its groups.",
+        value='`"2GB"`',
+        otherwise="what the last one took",
+        kinds=_LAUNCHED,
+        live=True,
+    )
+    groups: tuple[str, ...] = key(
+        values.groups,
+        "The groups, each a table `[groups.NAME]`, that it shares something in.",
+        value='`["gpu"]`',
+        default=[],
+        otherwise="none",
+        kinds=_LAUNCHED,
+        live=True,
+    )
     strict: bool = key(
         values.flag,
         "Refuse a worker whose interfaces differ from those that the master knows;"

@@ -68,6 +68,8 @@ class Unit:
         """Called when it may be that calls are refused now, or no longer."""
         self.others_bound = 0.0
         """Seconds that the starts of the units may take that it depends on."""
+        self.on_event: Callable[[], None] | None = None
+        """Called after each event, while somebody waits for what its workers take."""
         self.history = History(config.name, tell)
         self.dependents = Dependents(self._feed)
         self._make = make
@@ -235,6 +237,10 @@ class Unit:
         """Let calls wait for a stand-in that is about to leave, and comes back within seconds."""
         self._feed(policy.Returning(generation, within))
 
+    def evict(self, generation: int, why: str, *, drain: bool) -> None:
+        """Let a worker go for another unit's sake, if nobody uses it; with `drain` after its calls."""
+        self._feed(policy.Evict(generation, why, drain))
+
     def reconfigure(
         self, config: UnitConfig, keys: Mapping[str, object], *, relaunch: bool
     ) -> None:
@@ -278,10 +284,6 @@ class Unit:
         generation = self._state.find(number)
         return generation is not None and generation.serves
 
-    def _stands_in(self, number: int) -> bool:
-        generation = self._state.find(number)
-        return generation is not None and generation.stand_in
-
     def _suspect(self, generation: int, failure: Exception) -> None:
         error = from_grpc(failure) if isinstance(failure, grpc.aio.AioRpcError) else None
         if error is None or (isinstance(error, Unavailable) and error.dispatched != Dispatch.YES):
@@ -298,14 +300,12 @@ class Unit:
         if refusals.may_differ(before, self._state):
             self.on_standing()
         if isinstance(event, policy.Started) and self._lendable(event.generation):
-            worker = self._instances[event.generation].worker
-            if not self._stands_in(event.generation):
-                self._handshake = worker.handshake
-            seconds = self._loop.time() - self._instances[event.generation].began
-            self.history.add(event.generation, "ready", "start", worker.detail, seconds=seconds)
+            self._note_ready(self._instances[event.generation])
         for effect in effects:
             self._do(effect)
         self._start_waits.look(self._state, event, self._loop.time())
+        if self.on_event is not None:
+            self.on_event()
 
     def _do(self, effect: policy.Effect) -> None:
         match effect:
@@ -380,6 +380,13 @@ class Unit:
         instance.gone.set()
         if not self._instances:
             self._empty.set()
+
+    def _note_ready(self, instance: Instance) -> None:
+        generation, worker = self._state.find(instance.generation), instance.worker
+        if generation is not None and not generation.stand_in:
+            self._handshake = worker.handshake
+        seconds = self._loop.time() - instance.began
+        self.history.add(worker.generation, "ready", "start", worker.detail, seconds=seconds)
 
     def _note_calls(self, event: policy.Lost | policy.Unresponsive | policy.Alive) -> None:
         instance = self._instances.get(event.generation)

@@ -6,6 +6,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any, Final
 
 from hsu_worker.interface import AnyInterface
+from hsu_worker.master.admission import Admission
 from hsu_worker.master.changes import Changes, changed
 from hsu_worker.master.config import Config
 from hsu_worker.master.dependencies import Dependencies, bound_waits, close_in_order
@@ -14,6 +15,7 @@ from hsu_worker.master.launcher import Worker
 from hsu_worker.master.launchers import Launchers
 from hsu_worker.master.log_file import LogFile
 from hsu_worker.master.logs import UnitLog
+from hsu_worker.master.sharing import rules
 from hsu_worker.master.tables import UnitConfig
 from hsu_worker.master.unit import Unit
 from hsu_worker.wire.connection import Connection, Lease
@@ -38,6 +40,7 @@ class Units(Mapping[str, Unit]):
         self._units: dict[str, Unit] = {}
         self._files: dict[str, LogFile] = {}
         self._launchers: Launchers
+        self._admission: Admission
         self._ending: set[asyncio.Task[None]] = set()
 
     def __getitem__(self, name: str) -> Unit:
@@ -52,9 +55,11 @@ class Units(Mapping[str, Unit]):
     def open(self, config: Config, launchers: Launchers) -> None:
         """Make the units; nothing is launched yet."""
         self._launchers = launchers
+        self._admission = Admission(self)
         self.closed = False
         self._units = {name: self._made(unit) for name, unit in config.units.items()}
         bound_waits(self._units)
+        self._admission.configure(rules(config.units, config.groups, config.master))
 
     async def adopt(self) -> None:
         """Start the units whose workers have outlived an earlier master, so that these are adopted."""
@@ -93,6 +98,7 @@ class Units(Mapping[str, Unit]):
             self._units[name].reconfigure(new.units[name], keys, relaunch=name in changes.replaced)
         self._units = {name: self._units[name] for name in new.units}
         bound_waits(self._units)
+        self._admission.configure(rules(new.units, new.groups, new.master))
         for name in (*changes.removed, *changes.replaced):
             self._launchers.forget(name)
         self.begin({name: new.units[name] for name in changes.added})
@@ -113,6 +119,7 @@ class Units(Mapping[str, Unit]):
         self.closed = True
         self._launchers.leave()
         await asyncio.gather(close_in_order(self._units.values()), self.ended())
+        self._admission.close()
 
     async def close_logs(self) -> None:
         """End their logs, and write what is to be in files."""
@@ -132,6 +139,8 @@ class Units(Mapping[str, Unit]):
         worker = self._launchers.make(config, generation, log)
         dependencies = Dependencies(worker, self.__getitem__)
         worker.before, worker.after = dependencies.ready, dependencies.let_go
+        if config.kind in ("app", "command"):
+            self._admission.take(worker)
         return worker
 
     def _until_done(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:

@@ -221,6 +221,12 @@ def unit_names(value: object, folder: Path) -> tuple[str, ...]:
     return tuple(dict.fromkeys(value))
 
 
+def groups(value: object, folder: Path) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(name, str) and name for name in value):
+        raise wrong('a list of names of groups such as ["gpu"]', value)
+    return tuple(dict.fromkeys(value))
+
+
 def path(value: object, folder: Path) -> Path:
     """A path, relative to the file's folder."""
     if not isinstance(value, str) or not value or "\0" in value:

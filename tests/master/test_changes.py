@@ -69,20 +69,14 @@ def test_what_holds_for_the_life_of_a_master_is_refused_at_once(tmp_path: Path) 
 
 
 def test_the_keys_of_the_policy_need_no_new_process() -> None:
-    """All that `UnitConfig.rules` is made of, and what only concerns starts to come and the log."""
+    """All that `UnitConfig.rules` is made of, and what only concerns starts to come, the log and others."""
     rules = set(UnitConfig.__dataclass_fields__) & {
         *("queue", "concurrency", "idle", "drain", "restart", "backoff", "backoff_most", "healthy"),
         *("breaker", "breaker_window", "breaker_retry", "pinned", "warm"),
     }
     others = {
-        "survivor",
-        "preload",
-        "prewarm",
-        "stall",
-        "start_timeout",
-        "log_file",
-        "log_size",
-        "log_keep",
+        *("survivor", "preload", "prewarm", "stall", "start_timeout"),
+        *("log_file", "log_size", "log_keep", "memory", "groups"),
     }
     live = {name for name, key in keys_of(UnitConfig).items() if key.live}
     assert rules | others == live

@@ -106,6 +106,8 @@ GOOD: list[tuple[str, str, Any]] = [
     ("restart_above", f'{APP}\nrestart_above = "1MiB"', 1 << 20),
     ("warm", f'{APP}\nwarm = "10m"', 600.0),
     ("depends_on", f"{APP}\ndepends_on = []", ()),
+    ("memory", f'{APP}\nmemory = "2GB"', 2_000_000_000),
+    ("groups", f"{APP}\ngroups = []", ()),
     ("log_size", f'{APP}\nlog_size = "500B"', 500),
     ("log_size", f'{APP}\nlog_size = "10KB"', 10_000),
     ("log_size", f'{APP}\nlog_size = "10KiB"', 10 << 10),
@@ -124,6 +126,7 @@ FILES = (
 )
 CPUS = f"a list of processors, of {', '.join(map(str, sorted(os.sched_getaffinity(0))))}"
 SIZE = 'a size such as "10MB" or "10MiB"'
+GROUPS = 'a list of names of groups such as ["gpu"]'
 NAMES = 'a list of variable names such as ["API_KEY"]'
 
 # For each key: a unit's lines, and the message.
@@ -247,6 +250,9 @@ BAD: list[tuple[str, str, str]] = [
     ("cpus", f"{APP}\ncpus = [true]", f"expected {CPUS}, got [true]"),
     ("cpus", f"{APP}\ncpus = [[0]]", f"expected {CPUS}, got [[0]]"),
     ("restart_above", f"{APP}\nrestart_above = 8", f"expected {SIZE}, got 8"),
+    ("memory", f"{APP}\nmemory = 8", f"expected {SIZE}, got 8"),
+    ("groups", f'{APP}\ngroups = "gpu"', f'expected {GROUPS}, got "gpu"'),
+    ("groups", f'{APP}\ngroups = [""]', f'expected {GROUPS}, got [""]'),
     ("log_size", f"{APP}\nlog_size = 10", f"expected {SIZE}, got 10"),
     ("log_size", f'{APP}\nlog_size = "10"', f'expected {SIZE}, got "10"'),
     ("log_size", f'{APP}\nlog_size = "10 MB"', f'expected {SIZE}, got "10 MB"'),
@@ -445,7 +451,7 @@ def test_unknown_keys_are_named_with_the_nearest_one(folder: Path) -> None:
     assert [
         "hsu.toml: unit: unknown key; did you mean 'units'?",
         "hsu.toml: units.x.idel: unknown key; did you mean 'idle'?",
-        "hsu.toml: master.zzz: unknown key; known: runtime_dir, message_bytes",
+        "hsu.toml: master.zzz: unknown key; known: runtime_dir, message_bytes, memory, min_residency, max_wait",
     ] == mistakes(folder, text)
 
 

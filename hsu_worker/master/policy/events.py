@@ -52,6 +52,8 @@ class StartFailed:
     generation: int
     error: RpcError
     draw: float = 1.0
+    again: str = ""
+    """Why it is to be tried once more at once, as if it had not failed; those who wait wait on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +101,16 @@ class Outgrown:
 
     generation: int
     how: str
+
+
+@dataclass(frozen=True, slots=True)
+class Evict:
+    """Another unit needs what the worker takes: let it go, unless somebody uses it."""
+
+    generation: int
+    why: str
+    drain: bool = False
+    """Also if somebody does: its calls may end, and new ones wait for the next generation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +231,7 @@ Event: TypeAlias = (
     | Suspect
     | Alive
     | Outgrown
+    | Evict
     | Leaving
     | Warm
     | WarmFailed

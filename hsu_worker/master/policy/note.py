@@ -5,14 +5,24 @@ from dataclasses import replace
 from math import inf
 from typing import TypeAlias
 
-from hsu_worker.errors import FailedPrecondition, RpcError
-from hsu_worker.master.policy import dependencies, places, refusals, reloads, stand_ins, swaps, warm
+from hsu_worker.errors import FailedPrecondition
+from hsu_worker.master.policy import (
+    dependencies,
+    evictions,
+    places,
+    refusals,
+    reloads,
+    stand_ins,
+    swaps,
+    warm,
+)
 from hsu_worker.master.policy.effects import Effect, Grant, Probe, Refuse, SwapEnded, Tell
 from hsu_worker.master.policy.events import (
     Alive,
     Arrive,
     Close,
     Event,
+    Evict,
     Gone,
     Leave,
     Leaving,
@@ -51,8 +61,8 @@ def note(state: State, event: Event, now: float) -> Decision:
             return _release(state, number, now), ()
         case Started(number):
             return _started(state, number, now)
-        case StartFailed(number, error, draw):
-            return _start_failed(state, number, error, now, draw)
+        case StartFailed():
+            return _start_failed(state, event, now)
         case Lost(number, how, clean, draw, finishes):
             return _lost(state, number, how, now, draw, clean=clean, finishes=finishes)
         case Unresponsive(number, how, draw):
@@ -70,6 +80,8 @@ def note(state: State, event: Event, now: float) -> Decision:
             return places.put(state, evolve(current, suspect=False)), ()
         case Outgrown(number, how):
             return reloads.outgrown(state, number, how, now), ()
+        case Evict():
+            return evictions.evicted(state, event, now)
         case Leaving(number):
             current = places.ready(state, number)
             if current is None:
@@ -161,16 +173,19 @@ def _started(state: State, number: int, now: float) -> Decision:
     return swaps.flipped(state, ready, now)
 
 
-def _start_failed(state: State, number: int, error: RpcError, now: float, draw: float) -> Decision:
+def _start_failed(state: State, event: StartFailed, now: float) -> Decision:
+    number, error = event.generation, event.error
     generation = state.find(number)
     if generation is None or generation.phase is not Phase.STARTING:
         return state, ()
     if generation is state.candidate:
         return swaps.start_failed(state, generation, error)
+    if event.again and not (generation.stop_asked or state.held or state.closed):
+        return evictions.tried_again(state, generation, error, event.again)
     effects: list[Effect] = []
     if state.waiters:
         effects.append(Refuse(state.waiters, error))
-    failed = _failed(evolve(state, waiters=()), error.message, now, draw, effects, number)
+    failed = _failed(evolve(state, waiters=()), error.message, now, event.draw, effects, number)
     stopped = generation.stop_asked
     again = state.rules.restart in (Restart.ALWAYS, Restart.ON_FAILURE) and not stopped
     failed = evolve(failed, wanted=again, cause=("restart", "its start failed"))

@@ -1,0 +1,192 @@
+"""The owner of what is decided about residency: lets workers start, and has others sent away."""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+
+from hsu_worker.errors import StartError
+from hsu_worker.master import residency
+from hsu_worker.master.alarm import Alarm
+from hsu_worker.master.launcher import Worker
+from hsu_worker.master.policy import Phase
+from hsu_worker.master.process_stat import own_memory
+from hsu_worker.master.residence import Residence
+from hsu_worker.master.residency import Tenant, Use, texts
+from hsu_worker.master.shortage import oom_kills, ran_short
+from hsu_worker.master.unit import Unit
+
+log = logging.getLogger(__name__)
+
+_LEAVING = Use(leaving=True)
+
+
+class Admission:
+    """Lets in the workers that a master launches, as the rules of the moment allow.
+
+    Args:
+        units: By name; one that is missing is on its way out.
+    """
+
+    def __init__(self, units: Mapping[str, Unit]) -> None:
+        self._units = units
+        self._state = residency.State()
+        self._waiting: dict[Tenant, _Place] = {}
+        self._loop = asyncio.get_running_loop()
+        self._alarm = Alarm(self._look)
+        self._stirred: asyncio.Handle | None = None
+
+    @property
+    def state(self) -> residency.State:
+        """Who is resident, and who waits; for reading."""
+        return self._state
+
+    def configure(self, rules: residency.Rules) -> None:
+        """Let these rules hold from now on, for those that are resident, too."""
+        self.feed(residency.Configured(rules))
+        # Some units may be new.
+        self._listen()
+
+    def take(self, worker: Worker) -> None:
+        """Have a worker wait for its turn before it starts."""
+        worker.residence = _Place(self, worker)
+
+    def close(self) -> None:
+        """Look no more."""
+        self._alarm.cancel()
+
+    def ask(self, place: "_Place") -> None:
+        """A worker wants in."""
+        self._waiting[place.tenant] = place
+        self.feed(residency.Ask(place.tenant))
+
+    def leave(self, place: "_Place", peak: int) -> None:
+        """Nothing is left of a worker, or it wants in no more."""
+        self._waiting.pop(place.tenant, None)
+        self.feed(residency.Left(place.tenant, peak))
+
+    def feed(self, event: residency.Event) -> tuple[residency.Effect, ...]:
+        """Decide, and do what was decided."""
+        before = self._state
+        self._state, effects = residency.decide(before, event, self._seen, self._loop.time())
+        for effect in effects:
+            self._do(effect)
+        if self._state.restless is not before.restless:
+            self._listen()
+        return tuple(effects)
+
+    def _listen(self) -> None:
+        # Each call comes by there: nobody is told while nobody waits.
+        stir = self._stir if self._state.restless else None
+        for unit in self._units.values():
+            unit.on_event = stir
+
+    def _do(self, effect: residency.Effect) -> None:
+        match effect:
+            case residency.Admit(tenant):
+                self._waiting.pop(tenant).let_in()
+            case residency.Refuse(tenant, why):
+                self._waiting.pop(tenant).refuse(why)
+            case residency.Evict(tenant, why, drain):
+                self._units[tenant.unit].evict(tenant.generation, why, drain=drain)
+            case residency.Tell(tenant, note):
+                self._waiting[tenant].tell(note)
+            case residency.Wake(at):
+                self._alarm.set(at)
+            case residency.Retry():
+                pass
+
+    def _seen(self, tenant: Tenant) -> Use:
+        unit = self._units.get(tenant.unit)
+        state = None if unit is None else unit.state
+        generation = None if state is None else state.find(tenant.generation)
+        if state is None or generation is None:
+            return _LEAVING
+        if generation.phase in (Phase.DRAINING, Phase.STOPPING):
+            return _LEAVING
+        wanted = generation is state.current and (state.waiters or state.needed)
+        # One that leaves its lifespans can't be ended before it has.
+        warm = generation.phase is Phase.WARM and generation.warm_since is not None
+        return Use(
+            ready=warm or generation.phase is Phase.READY,
+            busy=bool(generation.leases or wanted),
+            last=generation.quiet_since,
+        )
+
+    def _stir(self) -> None:
+        # Once for all that happens in one turn of the loop.
+        if self._stirred is None:
+            self._stirred = self._loop.call_soon(self._look)
+
+    def _look(self) -> None:
+        self._stirred = None
+        self.feed(residency.Look())
+
+
+class _Place(Residence):
+    """Of a worker that waits for its turn."""
+
+    def __init__(self, admission: Admission, worker: Worker) -> None:
+        self.tenant = Tenant(worker.unit.name, worker.generation)
+        self._admission = admission
+        self._worker = worker
+        self._turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._detail = worker.detail
+        self._kills = 0
+        self._warned = False
+
+    async def enter(self) -> None:
+        self._admission.ask(self)
+        await self._turn
+        self._kills = oom_kills()
+
+    def let_in(self) -> None:
+        """It may start."""
+        self._worker.progress, self._worker.detail = "", self._detail
+        if not self._turn.done():
+            self._turn.set_result(None)
+
+    def refuse(self, why: str) -> None:
+        """It can never start."""
+        if not self._turn.done():
+            self._turn.set_exception(self._worker.failed(why))
+
+    def tell(self, note: str) -> None:
+        """Say what it waits for."""
+        self._worker.progress = self._worker.detail = note
+        self._worker.on_progress(0.0, note)
+
+    def ready(self) -> None:
+        self._admission.feed(residency.Ready(self.tenant))
+        self.weigh()
+
+    def weigh(self) -> None:
+        pid, unit = self._worker.pid, self._worker.unit.name
+        member = self._admission.state.rules.members.get(unit)
+        memory = own_memory(pid) if member is not None and pid is not None else None
+        if member is None or memory is None:
+            return
+        if member.memory is None:
+            self._admission.feed(residency.Weighed(self.tenant, memory))
+        elif memory > member.memory and not self._warned:
+            self._warned = True
+            log.warning(
+                "unit %r has %s, and its `memory` says %s: raise it, or others get too little",
+                unit,
+                texts.size(memory),
+                texts.size(member.memory),
+            )
+
+    def failed(self, error: StartError) -> tuple[StartError, str]:
+        if not ran_short(self._worker, error, self._kills):
+            return error, ""
+        tried = self.tenant.unit in self._admission.state.short
+        for effect in self._admission.feed(residency.RanShort(self.tenant)):
+            if isinstance(effect, residency.Retry):
+                return error, effect.why
+        if tried:
+            why = "memory ran out, also with nobody else there that could be sent away"
+            return StartError(f"{error.message}\n{why}"), ""
+        return error, ""
+
+    def left(self, peak: int) -> None:
+        self._admission.leave(self, peak)

@@ -1,0 +1,108 @@
+"""The decision: the event is taken down as a fact, then everything is planned anew.
+
+Whether somebody who was asked to go does go is its unit's to decide, for a call may have come in the
+same moment. So nothing here waits for one who was chosen: what the units say then is looked at again.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TypeAlias
+
+from hsu_worker.master.residency import texts
+from hsu_worker.master.residency.events import (
+    Admit,
+    Ask,
+    Configured,
+    Effect,
+    Event,
+    Left,
+    Look,
+    RanShort,
+    Ready,
+    Retry,
+    Weighed,
+)
+from hsu_worker.master.residency.plan import Plan
+from hsu_worker.master.residency.state import Resident, State, Tenant, Use, Waiting
+
+Decision: TypeAlias = tuple[State, Sequence[Effect]]
+
+
+def decide(state: State, event: Event, seen: Callable[[Tenant], Use], now: float) -> Decision:
+    """The next state, and what has to be done for it.
+
+    Args:
+        state: What is known.
+
+        event: What has happened.
+
+        seen: What the unit of a worker says of it now.
+
+        now: Seconds of a monotonic clock.
+    """
+    if isinstance(event, Ask) and not state.rules.pools_of(event.tenant.unit):
+        residents = {**state.residents, event.tenant: Resident()}
+        return replace(state, residents=residents), (Admit(event.tenant),)
+    state, effects = _note(state, event, now)
+    if not (state.restless or isinstance(event, Ready | Weighed | Configured)):
+        return state, effects
+    plan = Plan(state, seen, now)
+    return plan.make(), (*effects, *plan.effects)
+
+
+def _note(state: State, event: Event, now: float) -> Decision:
+    match event:
+        case Ask(tenant):
+            asks = Waiting(tenant=tenant, asked=now, alone=tenant.unit in state.short)
+            return replace(state, waiting=(*state.waiting, asks)), ()
+        case Ready(tenant):
+            resident = state.residents.get(tenant)
+            if resident is None:
+                return state, ()
+            residents = {**state.residents, tenant: replace(resident, ready=now)}
+            return replace(state, residents=residents, short=state.short - {tenant.unit}), ()
+        case Weighed(tenant, memory):
+            most = max(memory, state.weights.get(tenant.unit, 0))
+            return replace(state, weights={**state.weights, tenant.unit: most}), ()
+        case RanShort(tenant):
+            return _ran_short(state, tenant)
+        case Left(tenant, peak):
+            return _left(state, tenant, peak), ()
+        case Configured(rules):
+            return replace(state, rules=rules), ()
+        case Look():
+            return state, ()
+
+
+def _left(state: State, tenant: Tenant, peak: int) -> State:
+    resident = state.residents.get(tenant)
+    waiting = tuple([each for each in state.waiting if each.tenant != tenant])
+    residents = {each: known for each, known in state.residents.items() if each != tenant}
+    if peak and resident is not None:
+        if resident.ready is None:
+            # It would have taken more.
+            peak = max(peak, state.weights.get(tenant.unit, 0))
+        state = replace(state, weights={**state.weights, tenant.unit: peak})
+    return replace(state, residents=residents, waiting=waiting)
+
+
+def _ran_short(state: State, tenant: Tenant) -> Decision:
+    pools = {pool.name for pool in state.rules.pools_of(tenant.unit) if pool.memory is not None}
+    others = [
+        each
+        for each in state.residents
+        if each.unit != tenant.unit
+        and (member := state.rules.members.get(each.unit)) is not None
+        and not (member.pinned or pools.isdisjoint(member.pools))
+    ]
+    if tenant.unit in state.short or not others:
+        return replace(state, short=state.short - {tenant.unit}), ()
+    # Its next one may wait already, behind a swap.
+    waiting = tuple(
+        [
+            replace(each, alone=each.alone or each.tenant.unit == tenant.unit)
+            for each in state.waiting
+        ]
+    )
+    state = replace(state, waiting=waiting, short=state.short | {tenant.unit})
+    return state, (Retry(tenant, texts.again(tenant, others)),)

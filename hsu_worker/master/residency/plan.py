@@ -1,0 +1,133 @@
+"""Who may start, who has to go for whom, and when to look again."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from hsu_worker.master.residency import texts
+from hsu_worker.master.residency.events import Admit, Effect, Evict, Refuse, Tell, Wake
+from hsu_worker.master.residency.room import Claim, Room, claim_of
+from hsu_worker.master.residency.state import Pool, Resident, State, Tenant, Use, Waiting
+from hsu_worker.master.residency.victims import choose, order
+
+
+class Plan:
+    """One decision, made from the whole state, whatever happened before.
+
+    Args:
+        state: What is known.
+
+        seen: What the unit of a worker says of it now.
+
+        now: Seconds of a monotonic clock.
+    """
+
+    def __init__(self, state: State, seen: Callable[[Tenant], Use], now: float) -> None:
+        self.effects: list[Effect] = []
+        self._state = state
+        self._seen = seen
+        self._now = now
+        self._wakes: list[float] = []
+        self._present = Room()
+        """With those that are on their way out."""
+        self._future = Room()
+        """With those that are on their way in, in their place."""
+        for tenant, resident in state.residents.items():
+            use = seen(tenant)
+            alone = resident.alone and resident.ready is None
+            claim = claim_of(state, tenant, alone=alone, use=use, ready=resident.ready)
+            self._present.add(claim)
+            if not use.leaving:
+                self._future.add(claim)
+
+    def make(self) -> State:
+        """The state, once everything is on its way that has to be done now; adds to `effects`."""
+        waiting = tuple(
+            [each for known in self._state.waiting if (each := self._served(known)) is not None]
+        )
+        over = any(list(map(self._relieve, self._state.rules.pools.values())))
+        if self._wakes:
+            self.effects.append(Wake(min(self._wakes)))
+        return replace(self._state, waiting=waiting, over=over)
+
+    def _served(self, waiting: Waiting) -> Waiting | None:
+        """Let it in, or see to it that it can be; returns it if it has to wait."""
+        tenant = waiting.tenant
+        if self._seen(tenant).leaving:
+            # Its unit wants it no more, and it will say so.
+            return waiting
+        claim = claim_of(self._state, tenant, alone=waiting.alone)
+        for pool in claim.pools:
+            pinned = self._pinned(pool, claim)
+            if pool.memory is not None and claim.memory + pinned > pool.memory:
+                why = texts.hopeless(pool, tenant, claim.memory, pinned)
+                self.effects.append(Refuse(tenant, why))
+                return None
+        # Who came before has the first right to what comes free: nobody overtakes it.
+        if not self._future.lacks(claim) and not self._present.lacks(claim):
+            self._present.add(claim)
+            self._future.add(claim)
+            residents = {**self._state.residents, tenant: Resident(alone=waiting.alone)}
+            self._state = replace(self._state, residents=residents)
+            self.effects.append(Admit(tenant))
+            return None
+        note = self._note(claim)
+        victims = choose(claim, self._future, self._now)
+        if victims is not None:
+            self._future.add(claim)
+            self._evict(waiting, claim, victims)
+        if note != waiting.note:
+            self.effects.append(Tell(tenant, note))
+        return replace(waiting, note=note)
+
+    def _pinned(self, pool: Pool, claim: Claim) -> int:
+        # One that is being replaced counts once: that passes.
+        others = self._future.others(pool).values()
+        pinned = {each.tenant.unit: each.memory for each in others if each.pinned}
+        return sum(pinned.values()) - pinned.get(claim.tenant.unit, 0)
+
+    def _note(self, claim: Claim) -> str:
+        room = self._present if self._present.lacks(claim) else self._future
+        pool = room.lacks(claim)[0]
+        taken = room.taken.get(pool.name, 0)
+        return texts.waits(pool, claim.memory, taken, room.others(pool), alone=claim.alone)
+
+    def _evict(self, waiting: Waiting, claim: Claim, victims: list[tuple[Claim, Pool]]) -> None:
+        """Send them away: all at once, as soon as nobody uses them, or those that can be once it has
+        waited for too long.
+        """
+        overdue = waiting.asked + min([pool.max_wait for _, pool in victims], default=0.0)
+        ready: list[Evict] = []
+        for victim, pool in victims:
+            own = victim.tenant.unit == claim.tenant.unit
+            if victim.use is None or victim.ready is None or not victim.use.ready:
+                # It is starting: what comes of it will be told.
+                continue
+            stays = victim.ready + pool.min_residency
+            if self._now < stays and not own:
+                self._wakes.append(stays)
+            elif victim.idle or own or self._now >= overdue:
+                waited = self._now - waiting.asked
+                why = texts.evicted(
+                    pool, claim.tenant, claim.memory, waited=waited, alone=claim.alone
+                )
+                ready.append(Evict(victim.tenant, why, drain=not victim.idle))
+        if self._now >= overdue or len(ready) == len(victims):
+            self.effects += ready
+        else:
+            self._wakes.append(overdue)
+
+    def _relieve(self, pool: Pool) -> bool:
+        """Send those away whom nobody uses while more is taken than there is; says if it still is."""
+        room = self._future
+        for each in sorted(room.others(pool).values(), key=lambda claim: order(claim, self._now)):
+            if not room.is_over(pool):
+                break
+            if each.pinned or not each.idle or each.ready is None:
+                continue
+            if self._now < each.ready + pool.min_residency:
+                self._wakes.append(each.ready + pool.min_residency)
+                continue
+            why = texts.too_much(pool, room.taken.get(pool.name, 0), room.others(pool))
+            room.remove(each)
+            self.effects.append(Evict(each.tenant, why))
+        return room.is_over(pool)

@@ -1,0 +1,67 @@
+"""What is told of evictions, waits and refusals."""
+
+from collections.abc import Iterable
+
+from hsu_worker.master.residency.state import Pool, Tenant
+
+
+def size(memory: int) -> str:
+    """A number of bytes; one that was written in MiB is told so."""
+    if memory % (1 << 20) == 0 and memory % 10**6:
+        return f"{memory >> 20} MiB"
+    return f"{memory / 10**6:.0f} MB"
+
+
+def names(tenants: Iterable[Tenant]) -> str:
+    """Units, each once, in order."""
+    *first, last = dict.fromkeys(f"{each.unit!r}" for each in tenants)
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def waits(pool: Pool, memory: int, taken: int, others: Iterable[Tenant], *, alone: bool) -> str:
+    """What somebody waits for."""
+    there = tuple(others)
+    if pool.exclusive and there:
+        return f"waits for unit {names(there)} of {pool}"
+    if alone:
+        return f"waits for memory: it ran out of it when {names(there)} had some of {pool}, too"
+    assert pool.memory is not None
+    of = f"of {size(pool.memory)}" + (f" of {pool}" if pool.name else "")
+    held = f", which {names(there)} takes" if len(there) == 1 else ""
+    held = f", which {names(there)} take" if len(there) > 1 else held
+    return f"waits for memory: it needs {size(memory)}, and {size(taken)} {of} are taken{held}"
+
+
+def evicted(pool: Pool, tenant: Tenant, memory: int, *, waited: float, alone: bool) -> str:
+    """Why somebody has to go for another one."""
+    if pool.exclusive:
+        why = f"unit {tenant.unit!r} needs {pool}"
+    elif alone:
+        why = f"unit {tenant.unit!r} ran out of memory when it was started beside others"
+    else:
+        why = f"unit {tenant.unit!r} needs {size(memory)} of {pool}"
+    return f"{why}, and has waited for {waited:.0f} s" if waited >= 1 else why
+
+
+def too_much(pool: Pool, taken: int, there: Iterable[Tenant]) -> str:
+    """Why somebody has to go for nobody's sake."""
+    if pool.memory is None or taken <= pool.memory:
+        return f"{names(there)} are there at once, and {pool} is exclusive"
+    return f"{size(taken)} are taken of {pool}, which has {size(pool.memory)}"
+
+
+def hopeless(pool: Pool, tenant: Tenant, memory: int, pinned: int) -> str:
+    """Why somebody can never start."""
+    assert pool.memory is not None
+    beside = f" beside the {size(pinned)} of pinned units" if pinned else ""
+    where = f"[groups.{pool.name}]" if pool.name else "[master]"
+    return (
+        f"unit {tenant.unit!r} took {size(memory)} when it last ran, and that is more than the "
+        f"{size(pool.memory)} of {pool} hold{beside}; raise `memory` in {where}, or write what it "
+        "truly needs as `memory` in its table"
+    )
+
+
+def again(tenant: Tenant, others: Iterable[Tenant]) -> str:
+    """Why a start is tried once more."""
+    return f"unit {tenant.unit!r} ran out of memory; it is tried once more without {names(others)}"
