@@ -1,11 +1,11 @@
 """What units share by the tables of `hsu.toml`, and what of it can't be."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from typing import TypeAlias
 
 from hsu_worker.master.group_table import GroupConfig
 from hsu_worker.master.master_table import MasterConfig
-from hsu_worker.master.nearest import offered
 from hsu_worker.master.residency import Member, Pool, Rules
 from hsu_worker.master.residency.texts import size
 from hsu_worker.master.tables import UnitConfig
@@ -51,7 +51,8 @@ def mistakes(
         for asked in unit.groups:
             if asked not in groups:
                 known = False
-                cure = offered(asked, groups) if groups else f"write a table [groups.{asked}]"
+                near = get_close_matches(asked, groups, n=1)
+                cure = f"did you mean {near[0]!r}?" if near else f"write a table [groups.{asked}]"
                 yield ("units", name, "groups"), f"there is no group {asked!r}; {cure}"
     if not known:
         return

@@ -64,12 +64,12 @@ class Unit:
     ) -> None:
         self.config = config
         self.log = unit_log
-        self.on_standing: Callable[[], None] = _nobody
+        self.on_standing: Callable[[], None] = lambda: None
         """Called when it may be that calls are refused now, or no longer."""
         self.others_bound = 0.0
         """Seconds that the starts of the units may take that it depends on."""
+        #: Called after each event, while somebody waits for what its workers take.
         self.on_event: Callable[[], None] | None = None
-        """Called after each event, while somebody waits for what its workers take."""
         self.history = History(config.name, tell)
         self.dependents = Dependents(self._feed)
         self._make = make
@@ -392,14 +392,9 @@ class Unit:
         instance = self._instances.get(event.generation)
         known = self._state.find(event.generation)
         if instance is not None and known is not None:
-            broken = 0 if isinstance(event, policy.Alive) else instance.calls + known.leases
-            instance.calls = broken
+            instance.calls = 0 if isinstance(event, policy.Alive) else instance.calls + known.leases
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-def _nobody() -> None:
-    """Nobody wants to know."""

@@ -12,6 +12,7 @@ from hsu_worker.master.config import Config
 from hsu_worker.master.event import Event
 from hsu_worker.master.launchers import Launchers
 from hsu_worker.master.logs import UnitLog
+from hsu_worker.master.master_table import MasterConfig
 from hsu_worker.master.tables import UnitConfig
 from hsu_worker.master.units import Units
 from tests.gen.hsu_test_kinds import Ask, KindsClient
@@ -47,7 +48,7 @@ class Village:
             name: UnitConfig(name=name, app="a:A", implements=(f"i.{name}",), **QUIET | keys)
             for name, keys in tables.items()
         }
-        return Config(units=units, routes={}, folder=Path(), master=cast("Any", None))
+        return Config(units=units, routes={}, folder=Path(), master=MasterConfig())
 
     def _tell(self, event: Event) -> None:
         at = round(self.loop.time() - self.began, 6)

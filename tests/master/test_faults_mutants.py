@@ -12,6 +12,7 @@ import pytest
 
 from tests.cli import shell, test_master_run
 from tests.master import (
+    test_admission,
     test_faults_dependencies,
     test_faults_life,
     test_faults_starts,
@@ -32,6 +33,7 @@ HANGS = {
     "T11": 5.0,
     "T17": 10.0,
     "T18": 10.0,
+    "T32": 10.0,
     "T43": 8.0,
     "T52": 10.0,
 }
@@ -140,6 +142,33 @@ MUTANTS: dict[Callable[..., Any], list[Mutant]] = {
             "logs:UnitLog.follow",
             "cursor = min(after, self._next - 1)",
             "cursor = min(max(0, after - 1), self._next - 1)",
+        ),
+    ],
+    test_admission.test_t31_only_one_of_an_exclusive_group_is_alive_and_nobody_starves: [
+        Mutant(
+            "the place is free before its worker is gone",
+            "T31",
+            "residency.plan:Plan._served",
+            "if not self._future.lacks(claim) and not self._present.lacks(claim):",
+            "if not self._future.lacks(claim):",
+        ),
+    ],
+    test_admission.test_t32_sustained_load_on_the_resident_does_not_keep_the_other_one_out: [
+        Mutant(
+            "a busy one never has to go",
+            "T32",
+            "residency.plan:Plan._evict",
+            "victim.idle or own or self._now >= overdue",
+            "victim.idle or own",
+        ),
+    ],
+    test_admission.test_t33_a_start_that_runs_out_of_memory_is_tried_once_more_with_the_others_gone: [
+        Mutant(
+            "a start that runs out of memory is a failure like others",
+            "T33",
+            "instance:Instance._start",
+            "told, again = self.worker.residence.failed(error)",
+            'told, again = error, ""',
         ),
     ],
     a_few_starts_and_stops: [

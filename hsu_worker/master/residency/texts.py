@@ -26,10 +26,10 @@ def waits(pool: Pool, memory: int, taken: int, others: Iterable[Tenant], *, alon
     if alone:
         return f"waits for memory: it ran out of it when {names(there)} had some of {pool}, too"
     assert pool.memory is not None
-    of = f"of {size(pool.memory)}" + (f" of {pool}" if pool.name else "")
-    held = f", which {names(there)} takes" if len(there) == 1 else ""
-    held = f", which {names(there)} take" if len(there) > 1 else held
-    return f"waits for memory: it needs {size(memory)}, and {size(taken)} {of} are taken{held}"
+    verb = "takes" if len(dict.fromkeys(there)) == 1 else "take"
+    of = f"{size(pool.memory)}" + (f" of {pool}" if pool.name else "")
+    has = f"{names(there)} {verb} {size(taken)} of {of}"
+    return f"waits for memory: it needs {size(memory)}, and {has}"
 
 
 def evicted(pool: Pool, tenant: Tenant, memory: int, *, waited: float, alone: bool) -> str:

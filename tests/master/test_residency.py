@@ -1,0 +1,288 @@
+"""Who may start, who has to go, and what is told of it, step by step."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from hsu_worker.master import residency
+from hsu_worker.master.residency import (
+    Admit,
+    Ask,
+    Configured,
+    Effect,
+    Event,
+    Evict,
+    Left,
+    Look,
+    Member,
+    Pool,
+    RanShort,
+    Ready,
+    Refuse,
+    Retry,
+    Rules,
+    Tell,
+    Tenant,
+    Use,
+    Wake,
+    Weighed,
+)
+
+MB = 10**6
+A, B, C, D = (Tenant(name, 1) for name in "abcd")
+IDLE = Use(ready=True, last=0.0)
+BUSY = Use(ready=True, busy=True)
+
+
+class Table:
+    """Units at a table, and what each of them says."""
+
+    def __init__(self, *pools: Pool, **members: Member) -> None:
+        self.now = 100.0
+        self.state = residency.State()
+        self.says: dict[Tenant, Use] = {}
+        self.feed(Configured(Rules(pools={each.name: each for each in pools}, members=members)))
+
+    def feed(self, event: Event) -> Sequence[Effect]:
+        def seen(tenant: Tenant) -> Use:
+            return self.says.get(tenant, Use())
+
+        self.state, effects = residency.decide(self.state, event, seen, self.now)
+        return list(effects)
+
+    def sit(self, *tenants: Tenant, **says: Any) -> None:
+        """Let them in, and be ready."""
+        for tenant in tenants:
+            assert [Admit(tenant)] == self.feed(Ask(tenant))
+            self.feed(Ready(tenant))
+            self.says[tenant] = Use(ready=True, **says)
+
+    def left(self, tenant: Tenant, peak: int = 0) -> Sequence[Effect]:
+        self.says.pop(tenant, None)
+        return self.feed(Left(tenant, peak))
+
+
+def gpu(**facts: Any) -> Table:
+    member = Member(pools=("gpu",))
+    pool = Pool(name="gpu", exclusive=True, **facts)
+    return Table(pool, a=member, b=member, c=member)
+
+
+def machine(*sizes: int, most: int = 700, **facts: Any) -> Table:
+    members = {
+        name: Member(pools=("",), memory=size * MB)
+        for name, size in zip("abcd", sizes, strict=False)
+    }
+    return Table(Pool(memory=most * MB, **facts), **members)
+
+
+def test_who_shares_nothing_may_start_at_once() -> None:
+    table = gpu()
+    assert [Admit(D)] == table.feed(Ask(D))
+
+
+def test_an_idle_one_goes_and_the_next_comes_when_nothing_is_left_of_it() -> None:
+    table = gpu(min_residency=0.0)
+    table.sit(A)
+    note = "waits for unit 'a' of group 'gpu'"
+    assert [Evict(A, "unit 'b' needs group 'gpu'"), Tell(B, note)] == table.feed(Ask(B))
+    table.says[A] = Use(leaving=True)
+    assert [] == table.feed(Look())
+    assert [Admit(B)] == table.left(A)
+
+
+def test_nobody_goes_before_its_minimum_residency() -> None:
+    table = gpu(min_residency=2.0)
+    table.sit(A)
+    assert Wake(102.0) in table.feed(Ask(B))
+    table.now = 102.0
+    assert [Evict(A, "unit 'b' needs group 'gpu', and has waited for 2 s")] == table.feed(Look())
+
+
+def test_a_busy_one_is_drained_when_another_has_waited_for_too_long() -> None:
+    table = gpu(min_residency=0.0, max_wait=5.0)
+    table.sit(A)
+    table.says[A] = BUSY
+    # Nothing else would wake it, if the calls of the resident never end.
+    assert Wake(105.0) in table.feed(Ask(B))
+    table.now = 105.0
+    why = "unit 'b' needs group 'gpu', and has waited for 5 s"
+    assert [Evict(A, why, drain=True)] == table.feed(Look())
+
+
+def test_one_that_starts_never_goes() -> None:
+    table = gpu(min_residency=0.0, max_wait=5.0)
+    table.feed(Ask(A))
+    table.feed(Ask(B))
+    table.now = 200.0
+    assert not [each for each in table.feed(Look()) if isinstance(each, Evict)]
+
+
+def test_who_came_first_comes_in_first() -> None:
+    table = gpu()
+    table.sit(A)
+    for tenant in (C, B):
+        table.feed(Ask(tenant))
+    assert [Admit(C)] == [each for each in table.left(A) if isinstance(each, Admit)]
+    assert [Admit(B)] == [each for each in table.left(C) if isinstance(each, Admit)]
+
+
+def test_who_does_not_want_to_start_any_more_waits_no_more() -> None:
+    table = gpu()
+    table.sit(A)
+    table.feed(Ask(B))
+    table.feed(Ask(C))
+    table.left(B)
+    assert [Admit(C)] == table.left(A)
+
+
+def test_a_victim_that_is_called_in_the_same_moment_stays_and_another_one_goes() -> None:
+    table = machine(300, 300, 300, min_residency=0.0)
+    table.sit(A, last=1.0)
+    table.sit(B, last=2.0)
+    why = "unit 'c' needs 300 MB of the machine"
+    assert Evict(A, why) in table.feed(Ask(C))
+    # Its unit did not let it go.
+    table.says[A] = BUSY
+    assert [Evict(B, why)] == table.feed(Look())
+
+
+def test_the_one_that_was_not_used_for_longest_goes_and_no_more_than_needed() -> None:
+    table = machine(100, 300, 300, 300, min_residency=0.0)
+    table.sit(A, last=1.0)
+    table.sit(B, last=2.0)
+    table.sit(C, last=3.0)
+    note = "waits for memory: it needs 300 MB, and 'a', 'b' and 'c' take 700 MB of 700 MB"
+    # To send away the small one too would be of no use.
+    assert [Evict(B, "unit 'd' needs 300 MB of the machine"), Tell(D, note)] == table.feed(Ask(D))
+
+
+def test_nobody_goes_before_all_can_whose_room_is_needed() -> None:
+    table = machine(300, 300, 600, min_residency=0.0, max_wait=5.0)
+    table.sit(A, B)
+    table.says[B] = BUSY
+    assert not [each for each in table.feed(Ask(C)) if isinstance(each, Evict)]
+    table.now = 105.0
+    told = table.feed(Look())
+    assert [(A, False), (B, True)] == [
+        (each.tenant, each.drain) for each in told if isinstance(each, Evict)
+    ]
+
+
+def test_a_pinned_one_never_goes() -> None:
+    member = Member(pools=("",), memory=300 * MB)
+    pinned = Member(pools=("",), memory=300 * MB, pinned=True)
+    table = Table(Pool(memory=700 * MB, min_residency=0.0), a=pinned, b=member, c=member)
+    table.sit(A, last=1.0)
+    table.sit(B, last=2.0)
+    told = table.feed(Ask(C))
+    assert [B] == [each.tenant for each in told if isinstance(each, Evict)]
+
+
+def test_a_later_one_that_fits_is_not_kept_waiting() -> None:
+    table = machine(600, 600, 100)
+    table.sit(A)
+    table.says[A] = BUSY
+    table.feed(Ask(B))
+    assert [Admit(C)] == [each for each in table.feed(Ask(C)) if isinstance(each, Admit)]
+
+
+def test_a_later_one_does_not_take_what_an_earlier_one_waits_for() -> None:
+    table = machine(400, 600, 300)
+    table.sit(A)
+    table.says[A] = BUSY
+    table.feed(Ask(B))
+    # There would be room for it now, and not beside the one before it.
+    assert not [each for each in table.feed(Ask(C)) if isinstance(each, Admit)]
+
+
+def test_a_swap_has_both_where_both_fit() -> None:
+    table = machine(300, 300, min_residency=0.0)
+    table.sit(A)
+    assert [Admit(Tenant("a", 2))] == table.feed(Ask(Tenant("a", 2)))
+
+
+def test_a_swap_ends_the_old_one_first_where_only_one_fits() -> None:
+    for table in (gpu(), machine(400, 300)):
+        table.sit(A)
+        table.says[A] = BUSY
+        told = table.feed(Ask(Tenant("a", 2)))
+        assert [(A, True)] == [
+            (each.tenant, each.drain) for each in told if isinstance(each, Evict)
+        ]
+
+
+def learning(most: int = 700) -> Table:
+    member = Member(pools=("",))
+    return Table(Pool(memory=most * MB, min_residency=0.0), a=member, b=member, c=member)
+
+
+def test_what_is_not_declared_is_learned_from_what_runs_and_what_ran() -> None:
+    table = learning()
+    table.sit(A)
+    table.feed(Weighed(A, 400 * MB))
+    assert 400 * MB == table.state.memory("a")
+    table.left(A, peak=500 * MB)
+    assert 500 * MB == table.state.memory("a")
+    # A start that failed is no measure of one that doesn't.
+    table.feed(Ask(A))
+    table.left(A, peak=100 * MB)
+    assert 500 * MB == table.state.memory("a")
+
+
+def test_idle_ones_go_when_more_is_taken_than_there_is() -> None:
+    table = learning()
+    table.sit(A, last=1.0)
+    table.sit(B, last=2.0)
+    table.feed(Weighed(A, 400 * MB))
+    told = "800 MB are taken of the machine, which has 700 MB"
+    assert [Evict(A, told)] == table.feed(Weighed(B, 400 * MB))
+
+
+def test_what_once_took_more_than_there_is_is_refused() -> None:
+    table = learning()
+    table.sit(A)
+    table.left(A, peak=800 * MB)
+    [refused] = table.feed(Ask(A))
+    assert isinstance(refused, Refuse)
+    assert (
+        "unit 'a' took 800 MB when it last ran, and that is more than the 700 MB of the machine hold; "
+        "raise `memory` in [master], or write what it truly needs as `memory` in its table"
+    ) == refused.why
+    assert () == table.state.waiting
+
+
+def test_a_start_that_ran_short_is_tried_once_more_when_all_others_are_gone() -> None:
+    table = machine(100, 100, 100, min_residency=0.0)
+    table.sit(B, C)
+    table.feed(Ask(A))
+    why = "unit 'a' ran out of memory; it is tried once more without 'b' and 'c'"
+    assert [Retry(A, why)] == table.feed(RanShort(A))
+    table.left(A)
+    again = Tenant("a", 2)
+    told = table.feed(Ask(again))
+    assert {B, C} == {each.tenant for each in told if isinstance(each, Evict)}
+    table.left(B)
+    assert [Admit(again)] == [each for each in table.left(C) if isinstance(each, Admit)]
+    # Nobody comes in beside it before it is ready.
+    assert not [each for each in table.feed(Ask(B)) if isinstance(each, Admit)]
+    table.says[again] = IDLE
+    assert Admit(B) in table.feed(Ready(again))
+
+
+def test_it_is_tried_once_and_not_when_nobody_can_be_sent_away() -> None:
+    table = machine(100, 100)
+    table.feed(Ask(A))
+    assert [] == table.feed(RanShort(A))
+    table.sit(B)
+    assert [Retry] == [type(each) for each in table.feed(RanShort(A))]
+    assert [] == [each for each in table.feed(RanShort(A)) if isinstance(each, Retry)]
+
+
+def test_other_rules_hold_at_once() -> None:
+    table = machine(300, 300, 300)
+    table.sit(A, B)
+    table.feed(Ask(C))
+    members = table.state.rules.members
+    assert Admit(C) in table.feed(
+        Configured(Rules(pools={"": Pool(memory=900 * MB)}, members=members))
+    )
