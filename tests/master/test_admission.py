@@ -16,7 +16,7 @@ from tests.master.running import KINDS, Running, app, processes_in
 from tests.until import until
 from tests.worker.process import ROOT
 
-#: Nobody else holds the licence while it lives: otherwise its start fails. A call with a number waits for
+#: Nobody else holds the licence while it lives, and it takes its time to leave: otherwise its start fails. A call with a number waits for
 #: a file, one with a text for so many seconds.
 LICENSED = """
 @lifespan
@@ -24,6 +24,7 @@ def licensed(self):
     self.licence = open("licence", "w")
     fcntl.flock(self.licence, fcntl.LOCK_EX | fcntl.LOCK_NB)
     yield
+    time.sleep(0.2)
 async def unary(self, request):
     Path(f"held-{request.number}").touch()
     while request.number and not Path(f"go-{request.number}").exists():
