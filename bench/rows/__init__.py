@@ -11,6 +11,7 @@ from bench.rows.gateway import gateway
 from bench.rows.languages import languages
 from bench.rows.leases import leases
 from bench.rows.logs import logs
+from bench.rows.residency import residency
 from bench.rows.scale import scale
 from bench.rows.starts import starts, steps, stops
 from bench.rows.swaps import recovery, swaps
@@ -33,5 +34,6 @@ ROWS: Final[dict[str, Callable[[bool], Coroutine[Any, Any, list[Row]]]]] = {
         recovery,
         scale,
         languages,
+        residency,
     )
 }

@@ -56,6 +56,8 @@ _TRIGGERS: Final = {
     "restart": "again",
     "swap": "for a swap",
     "dependency": "for another unit",
+    "evicted": "for another unit's sake",
+    "memory": "without others beside it",
     "breaker": "after too many failures",
     "reload": "for a reload",
     "master": "because the master leaves",

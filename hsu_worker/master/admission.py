@@ -3,6 +3,8 @@
 import asyncio
 import logging
 from collections.abc import Mapping
+from time import perf_counter
+from typing import Final
 
 from hsu_worker.errors import StartError
 from hsu_worker.master import residency
@@ -17,7 +19,13 @@ from hsu_worker.master.unit import Unit
 
 log = logging.getLogger(__name__)
 
-_LEAVING = Use(leaving=True)
+#: So many times what a look takes, the next one waits: it may take a tenth of the loop, and no more.
+PAUSES: Final = 10
+
+#: Seconds; nobody shall wait for longer because one look was slow.
+LONGEST_PAUSE: Final = 0.1
+
+_LEAVING: Final = Use(leaving=True)
 
 
 class Admission:
@@ -33,7 +41,8 @@ class Admission:
         self._waiting: dict[Tenant, _Place] = {}
         self._loop = asyncio.get_running_loop()
         self._alarm = Alarm(self._look)
-        self._stirred: asyncio.Handle | None = None
+        self._stirred: asyncio.TimerHandle | None = None
+        self._pause = 0.0
 
     @property
     def state(self) -> residency.State:
@@ -53,6 +62,8 @@ class Admission:
     def close(self) -> None:
         """Look no more."""
         self._alarm.cancel()
+        if self._stirred is not None:
+            self._stirred.cancel()
 
     def ask(self, place: "_Place") -> None:
         """A worker wants in."""
@@ -113,13 +124,17 @@ class Admission:
         )
 
     def _stir(self) -> None:
-        # Once for all that happens in one turn of the loop.
+        # Once for all that happens in one turn of the loop, and where many are resident, in some more.
         if self._stirred is None:
-            self._stirred = self._loop.call_soon(self._look)
+            self._stirred = self._loop.call_later(self._pause, self._look)
 
     def _look(self) -> None:
-        self._stirred = None
+        if self._stirred is not None:
+            self._stirred.cancel()
+            self._stirred = None
+        began = perf_counter()
         self.feed(residency.Look())
+        self._pause = min(PAUSES * (perf_counter() - began), LONGEST_PAUSE)
 
 
 class _Place(Residence):

@@ -56,7 +56,7 @@ class Event:
     kind: Kind
     trigger: str = ""
     """What caused it: call, preload, asked, idle, exit, start, liveness, restart, swap, stand-in,
-    dependency, reload, breaker, adopt, or master when the master leaves.
+    dependency, evicted, memory, reload, breaker, adopt, or master when the master leaves.
     """
     detail: str = ""
     """Why, or with what, in a few words: the evidence."""

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Literal
 
 from hsu_worker.master import values
-from hsu_worker.master.duration import NEVER
 from hsu_worker.master.keys import key
-from hsu_worker.master.policy.trouble import Restart, Rules
+from hsu_worker.master.policy.trouble import Restart
 
 #: The keys of which a unit has exactly one: it says what the unit is.
 KINDS = ("app", "command", "address", "register")
@@ -381,25 +380,6 @@ class UnitConfig:
         default=3,
         live=True,
     )
-
-    @property
-    def rules(self) -> Rules:
-        """Its policy."""
-        return Rules(
-            unit=self.name,
-            queue=self.queue,
-            concurrency=self.concurrency,
-            idle=None if self.pinned or self.idle == NEVER else self.idle,
-            warm=self.warm,
-            drain=self.drain,
-            restart=self.restart,
-            backoff=self.backoff,
-            backoff_most=self.backoff_most,
-            healthy=self.healthy,
-            breaker=self.breaker,
-            breaker_window=self.breaker_window,
-            breaker_retry=self.breaker_retry,
-        )
 
     @property
     def argv(self) -> list[str]:

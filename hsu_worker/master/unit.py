@@ -24,6 +24,7 @@ from hsu_worker.master.policy import refusals
 from hsu_worker.master.specs import Specs
 from hsu_worker.master.start_wait import StartWait, StartWaits
 from hsu_worker.master.tables import UnitConfig
+from hsu_worker.master.unit_rules import rules_of
 from hsu_worker.master.waiters import Waiters
 from hsu_worker.wire.chain import cycle
 from hsu_worker.wire.connection import Connection, Lease, check_loop
@@ -74,7 +75,7 @@ class Unit:
         self.dependents = Dependents(self._feed)
         self._make = make
         self._loop = asyncio.get_running_loop()
-        self._state = policy.State(rules=config.rules)
+        self._state = policy.State(rules=rules_of(config))
         self._specs = Specs(config)
         self._waiters = Waiters(self._feed)
         self._instances: dict[int, Instance] = {}
@@ -248,12 +249,11 @@ class Unit:
         if relaunch:
             # It need not offer what the old table did.
             self._handshake = None
-            spec = self._specs.add(config)
-            self._feed(policy.Reconfigured(config.rules, spec))
+            self._feed(policy.Reconfigured(rules_of(config), self._specs.add(config)))
             self._specs.forget(self._state)
         else:
             self._specs.adjust(keys)
-            self._feed(policy.Reconfigured(self.launch.rules, None))
+            self._feed(policy.Reconfigured(rules_of(self.launch), None))
         self.config = self.launch
 
     async def close(self, *, removed: bool = False) -> None:

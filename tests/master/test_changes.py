@@ -69,7 +69,7 @@ def test_what_holds_for_the_life_of_a_master_is_refused_at_once(tmp_path: Path) 
 
 
 def test_the_keys_of_the_policy_need_no_new_process() -> None:
-    """All that `UnitConfig.rules` is made of, and what only concerns starts to come, the log and others."""
+    """All that a unit's rules are made of, and what only concerns starts to come, the log and others."""
     rules = set(UnitConfig.__dataclass_fields__) & {
         *("queue", "concurrency", "idle", "drain", "restart", "backoff", "backoff_most", "healthy"),
         *("breaker", "breaker_window", "breaker_retry", "pinned", "warm"),

@@ -43,8 +43,11 @@ def decide(state: State, event: Event, seen: Callable[[Tenant], Use], now: float
     if isinstance(event, Ask) and not state.rules.pools_of(event.tenant.unit):
         residents = {**state.residents, event.tenant: Resident()}
         return replace(state, residents=residents), (Admit(event.tenant),)
+    before = state
     state, effects = _note(state, event, now)
-    if not (state.restless or isinstance(event, Ready | Weighed | Configured)):
+    # Nothing else can have taken more than there is.
+    grown = state.rules is not before.rules or state.weights is not before.weights
+    if not (state.restless or grown):
         return state, effects
     plan = Plan(state, seen, now)
     return plan.make(), (*effects, *plan.effects)
@@ -62,8 +65,9 @@ def _note(state: State, event: Event, now: float) -> Decision:
             residents = {**state.residents, tenant: replace(resident, ready=now)}
             return replace(state, residents=residents, short=state.short - {tenant.unit}), ()
         case Weighed(tenant, memory):
-            most = max(memory, state.weights.get(tenant.unit, 0))
-            return replace(state, weights={**state.weights, tenant.unit: most}), ()
+            if memory <= state.weights.get(tenant.unit, 0):
+                return state, ()
+            return replace(state, weights={**state.weights, tenant.unit: memory}), ()
         case RanShort(tenant):
             return _ran_short(state, tenant)
         case Left(tenant, peak):

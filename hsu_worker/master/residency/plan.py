@@ -119,6 +119,8 @@ class Plan:
     def _relieve(self, pool: Pool) -> bool:
         """Send those away whom nobody uses while more is taken than there is; says if it still is."""
         room = self._future
+        if not room.is_over(pool):
+            return False
         for each in sorted(room.others(pool).values(), key=lambda claim: order(claim, self._now)):
             if not room.is_over(pool):
                 break

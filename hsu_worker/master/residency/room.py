@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from hsu_worker.master.residency.state import Pool, State, Tenant, Use
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True)
 class Claim:
-    """What one worker takes, or would take."""
+    """What one worker takes, or would take. Nobody changes it; to be frozen would cost as much as the rest."""
 
     tenant: Tenant
     memory: int
@@ -36,17 +36,20 @@ class Room:
 
     def add(self, claim: Claim) -> None:
         for pool in claim.pools:
-            self.there.setdefault(pool.name, {})[claim.tenant] = claim
-            self._count(pool, claim, 1)
+            name = pool.name
+            there = self.there.get(name)
+            if there is None:
+                there = self.there[name] = {}
+                self.taken[name] = self._alone[name] = 0
+            there[claim.tenant] = claim
+            self.taken[name] += claim.memory
+            self._alone[name] += claim.alone
 
     def remove(self, claim: Claim) -> None:
         for pool in claim.pools:
             del self.there[pool.name][claim.tenant]
-            self._count(pool, claim, -1)
-
-    def _count(self, pool: Pool, claim: Claim, times: int) -> None:
-        self.taken[pool.name] = self.taken.get(pool.name, 0) + times * claim.memory
-        self._alone[pool.name] = self._alone.get(pool.name, 0) + times * claim.alone
+            self.taken[pool.name] -= claim.memory
+            self._alone[pool.name] -= claim.alone
 
     def others(self, pool: Pool) -> dict[Tenant, Claim]:
         """Who has a part of it."""
@@ -85,13 +88,8 @@ def claim_of(
     ready: float | None = None,
 ) -> Claim:
     """What a worker takes by the rules of the moment."""
-    member = state.rules.members.get(tenant.unit)
-    return Claim(
-        tenant=tenant,
-        memory=state.memory(tenant.unit),
-        pools=state.rules.pools_of(tenant.unit),
-        pinned=member is not None and member.pinned,
-        alone=alone,
-        use=use,
-        ready=ready,
-    )
+    unit = tenant.unit
+    member = state.rules.members.get(unit)
+    pinned = member is not None and member.pinned
+    pools = state.rules.pools_of(unit)
+    return Claim(tenant, state.memory(unit), pools, pinned, alone, use, ready)

@@ -48,11 +48,19 @@ class Rules:
 
     pools: Mapping[str, Pool] = field(default_factory=dict)
     members: Mapping[str, Member] = field(default_factory=dict)
+    _shares: Mapping[str, tuple[Pool, ...]] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        # Each decision asks for all that are resident.
+        shares = {
+            unit: tuple([self.pools[name] for name in member.pools])
+            for unit, member in self.members.items()
+        }
+        object.__setattr__(self, "_shares", shares)
 
     def pools_of(self, unit: str) -> tuple[Pool, ...]:
         """What a unit shares with others."""
-        member = self.members.get(unit)
-        return () if member is None else tuple([self.pools[name] for name in member.pools])
+        return self._shares.get(unit, ())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -44,7 +44,7 @@ MUTANTS = (
         "the policy waits for the one that it has chosen, and no call of its can change that",
         "T32",
         "policy.evictions:evicted",
-        "if not (current.leases or state.waiters):",
+        "if not (current.leases or state.waiters or state.needed):",
         "if True:",
         "crowded",
     ),
