@@ -41,7 +41,6 @@ class Village:
         self.workers: list[FakeWorker] = []
         self.units = Units(self._tell)
         self.config = self.read(tables)
-        self.units.open(self.config, cast("Launchers", self))
 
     def read(self, tables: dict[str, dict[str, Any]]) -> Config:
         units = {
@@ -70,6 +69,13 @@ class Village:
     def prepare(self, _units: object) -> None:
         """Nothing stands by."""
 
+    async def sort_survivors(self, _units: object) -> list[str]:
+        """Nothing has outlived an earlier master."""
+        return []
+
+    def leave(self) -> None:
+        """Nothing shall."""
+
     def forget(self, _unit: str) -> None:
         """Nothing is kept."""
 
@@ -93,6 +99,7 @@ class Village:
         await asyncio.sleep(self.began + at - self.loop.time())
 
     async def __aenter__(self) -> "Village":
+        await self.units.open(self.config, cast("Launchers", self))
         return self
 
     async def __aexit__(self, *_: object) -> None:

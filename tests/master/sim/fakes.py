@@ -18,6 +18,7 @@ from hsu_worker.master.logs import UnitLog
 from hsu_worker.master.policy import Event as PolicyEvent
 from hsu_worker.master.policy import Tick
 from hsu_worker.master.tables import UnitConfig
+from hsu_worker.master.unit_rules import rules_of
 from hsu_worker.master.unit import Unit
 from hsu_worker.wire.connection import Connection
 from hsu_worker.wire.metadata import DISPATCHED
@@ -220,7 +221,7 @@ class House:
         """Called once, in the step after the next worker has gone."""
         self.log = UnitLog()
         self.unit = CheckedUnit(self.config, self._make, self._tell, self.log)
-        self.unit.books = Books(self.config.rules)
+        self.unit.books = Books(rules_of(self.config))
         self.client = KindsClient(self.unit.lease(None))
 
     @property
