@@ -18,8 +18,8 @@ from hsu_worker.master.logs import UnitLog
 from hsu_worker.master.policy import Event as PolicyEvent
 from hsu_worker.master.policy import Tick
 from hsu_worker.master.tables import UnitConfig
-from hsu_worker.master.unit_rules import rules_of
 from hsu_worker.master.unit import Unit
+from hsu_worker.master.unit_rules import rules_of
 from hsu_worker.wire.connection import Connection
 from hsu_worker.wire.metadata import DISPATCHED
 from tests.gen.hsu_test_kinds import Answer, Ask, KindsClient
