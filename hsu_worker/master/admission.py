@@ -68,7 +68,7 @@ class Admission:
     def ask(self, place: "_Place") -> None:
         """A worker wants in."""
         self._waiting[place.tenant] = place
-        self.feed(residency.Ask(place.tenant))
+        self.feed(residency.Ask(place.tenant, place.there))
 
     def leave(self, place: "_Place", peak: int) -> None:
         """Nothing is left of a worker, or it wants in no more."""
@@ -142,6 +142,7 @@ class _Place(Residence):
 
     def __init__(self, admission: Admission, worker: Worker) -> None:
         self.tenant = Tenant(worker.unit.name, worker.generation)
+        self.there = worker.adopting
         self._admission = admission
         self._worker = worker
         self._turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()

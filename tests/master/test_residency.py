@@ -80,6 +80,17 @@ def test_who_shares_nothing_may_start_at_once() -> None:
     assert [Admit(D)] == table.feed(Ask(D))
 
 
+def test_who_is_there_already_is_let_in_whoever_else_is() -> None:
+    table = gpu(min_residency=0.0)
+    table.sit(A)
+    assert [Admit(B)] == table.feed(Ask(B, there=True))
+    # The next one waits until both are gone.
+    table.says |= {A: Use(leaving=True), B: Use(ready=True)}
+    table.feed(Ready(B))
+    assert not any(isinstance(each, Admit) for each in table.feed(Ask(C)))
+    assert not any(isinstance(each, Admit) for each in table.left(A))
+
+
 def test_an_idle_one_goes_and_the_next_comes_when_nothing_is_left_of_it() -> None:
     table = gpu(min_residency=0.0)
     table.sit(A)

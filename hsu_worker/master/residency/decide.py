@@ -40,7 +40,7 @@ def decide(state: State, event: Event, seen: Callable[[Tenant], Use], now: float
 
         now: Seconds of a monotonic clock.
     """
-    if isinstance(event, Ask) and not state.rules.pools_of(event.tenant.unit):
+    if isinstance(event, Ask) and (event.there or not state.rules.pools_of(event.tenant.unit)):
         residents = {**state.residents, event.tenant: Resident()}
         return replace(state, residents=residents), (Admit(event.tenant),)
     before = state

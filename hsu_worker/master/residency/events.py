@@ -11,6 +11,8 @@ class Ask:
     """A worker wants to start."""
 
     tenant: Tenant
+    there: bool = False
+    """It runs already, and has what it takes."""
 
 
 @dataclass(frozen=True, slots=True)
