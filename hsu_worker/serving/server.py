@@ -14,8 +14,9 @@ from hsu_worker.serving.sockets import private_files, reserved
 from hsu_worker.wire.address import Address
 from hsu_worker.wire.connection import KEEPALIVE_OPTIONS
 
-#: Seconds that grpc's own stop waits for calls; it is no drain, and nothing should be left by then.
-STOP_GRACE: Final = 0.05
+#: Seconds that grpc's own stop may take. It is no drain, and no call should be left by then; but each
+#: peer has to hear the goodbye and to answer it, and in a crowd a processor may come late.
+STOP_GRACE: Final = 0.5
 
 
 @asynccontextmanager
@@ -82,5 +83,5 @@ async def listening(
 
 async def _stop(server: grpc.aio.Server, starting: "asyncio.Future[None]") -> None:
     await asyncio.wait((starting,))
-    # A moment of grace lets grpc say goodbye instead of breaking the connections.
+    # With a grace grpc says goodbye instead of breaking the connections.
     await server.stop(STOP_GRACE)

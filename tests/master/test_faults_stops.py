@@ -117,6 +117,19 @@ async def test_t45_starts_and_stops_of_several_units_leave_nothing_behind(tmp_pa
     await leave_nothing_behind(tmp_path, count=20, cycles=4)
 
 
+async def test_a_crowd_that_stops_together_breaks_no_connection(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    names = [f"u{number}" for number in range(40)]
+    async with running(tmp_path, units(**dict.fromkeys(names, app(tmp_path, SAYS)))) as it:
+        for _ in range(3):
+            await asyncio.gather(*(it.master.start(unit) for unit in names))
+            await asyncio.gather(*(it.master.stop(unit) for unit in names))
+
+    # grpc writes a line for each connection that the other end broke.
+    assert "" == capfd.readouterr().err
+
+
 async def leave_nothing_behind(folder: Path, *, count: int, cycles: int) -> None:
     """Start and stop so many units so often, and look at what is left."""
     names = [f"u{number}" for number in range(count)]
