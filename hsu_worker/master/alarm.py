@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from math import inf
 
 
 class Alarm:
@@ -17,11 +18,11 @@ class Alarm:
         self._timer: asyncio.TimerHandle | None = None
 
     def set(self, at: float) -> None:
-        """Ring then, in the loop's time, or earlier."""
+        """Ring then, in the loop's time, or earlier; `inf`: not for whoever asks now."""
         if self._timer is not None and self._timer.when() > at:
             self.cancel()
         # One that comes earlier asks again, and the answer costs less than moving it at each call.
-        if self._timer is None:
+        if self._timer is None and at < inf:
             self._timer = self._loop.call_at(at, self._rung)
 
     def cancel(self) -> None:

@@ -33,9 +33,6 @@ from hsu_worker.wire.status import from_grpc
 #: What stops a worker that nobody wanted to end.
 _UNWANTED = ("exit", "start", "liveness")
 
-#: What tells of calls that may be broken. A tuple, made once: each call comes by.
-_ABOUT_CALLS = (policy.Lost, policy.Unresponsive, policy.Alive)
-
 #: What is started beside the one that serves, to take its place.
 _BESIDE = ("swap", "stand-in")
 
@@ -77,7 +74,7 @@ class Unit:
         self._loop = asyncio.get_running_loop()
         self._state = policy.State(rules=rules_of(config))
         self._specs = Specs(config)
-        self._waiters = Waiters(self._feed)
+        self._waiters = Waiters(self._feed, lambda number: self._state.serves(number))
         self._instances: dict[int, Instance] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._start_waits = StartWaits(self._feed)
@@ -137,18 +134,14 @@ class Unit:
         @asynccontextmanager
         async def lease(deadline: float | None, /) -> AsyncGenerator[Connection, None]:
             check_loop(self._loop)
-            generation = await self._acquire(deadline, what, start, way)
-            while not self._lendable(generation):
-                # It ended between the grant and this step; nothing was sent yet.
-                self._feed(policy.Release(generation))
-                generation = await self._acquire(deadline, what, start, way)
+            generation = self._lend() or await self._acquire(deadline, what, start, way)
             try:
                 yield self._instances[generation].connection(interface)
             except (grpc.aio.AioRpcError, grpc.aio.UsageError) as failure:
                 self._suspect(generation, failure)
                 raise
             finally:
-                self._feed(policy.Release(generation))
+                self._give_back(generation)
 
         return lease
 
@@ -262,6 +255,22 @@ class Unit:
         await self._empty.wait()
         self._alarm.cancel()
 
+    def _lend(self) -> int | None:
+        """Lend at once, where the policy says so; the generation."""
+        lent = policy.lent(self._state)
+        if lent is None:
+            return None
+        self._state, generation = lent
+        return generation
+
+    def _give_back(self, generation: int) -> None:
+        left = policy.given_back(self._state, generation, self._loop.time())
+        if left is None:
+            self._feed(policy.Release(generation))
+        else:
+            self._state, at = left
+            self._alarm.set(at)
+
     async def _acquire(self, deadline: float | None, what: str, start: bool, way: str) -> int:
         # Without a deadline of its own the start's wall budget bounds the wait, twice: a caller may
         # have to see the old generation out.
@@ -280,26 +289,22 @@ class Unit:
         waits = self.config.register and not self._state.trouble.reason
         return self.worker.progress or (self.worker.detail if waits else "")
 
-    def _lendable(self, number: int) -> bool:
-        generation = self._state.find(number)
-        return generation is not None and generation.serves
-
     def _suspect(self, generation: int, failure: Exception) -> None:
         error = from_grpc(failure) if isinstance(failure, grpc.aio.AioRpcError) else None
         if error is None or (isinstance(error, Unavailable) and error.dispatched != Dispatch.YES):
-            if error is not None and self._lendable(generation):
+            if error is not None and self._state.serves(generation):
                 # A crash breaks its calls before it is known itself.
                 self._instances[generation].calls += 1
             self._feed(policy.Suspect(generation, str(failure)))
 
     def _feed(self, event: policy.Event) -> None:
-        if isinstance(event, _ABOUT_CALLS):
+        if isinstance(event, policy.Lost | policy.Unresponsive | policy.Alive):
             self._note_calls(event)
         before = self._state
         self._state, effects = policy.decide(before, event, self._loop.time())
         if refusals.may_differ(before, self._state):
             self.on_standing()
-        if isinstance(event, policy.Started) and self._lendable(event.generation):
+        if isinstance(event, policy.Started) and self._state.serves(event.generation):
             self._note_ready(self._instances[event.generation])
         for effect in effects:
             self._do(effect)

@@ -14,10 +14,15 @@ class Waiters:
 
     Args:
         feed: Takes what the policy has to know.
+
+        lendable: Whether a generation has a connection.
     """
 
-    def __init__(self, feed: Callable[[policy.Event], None]) -> None:
+    def __init__(
+        self, feed: Callable[[policy.Event], None], lendable: Callable[[int], bool]
+    ) -> None:
         self._feed = feed
+        self._lendable = lendable
         self._loop = asyncio.get_running_loop()
         self._numbers = itertools.count(1)
         self._waiting: dict[int, asyncio.Future[int]] = {}
@@ -38,10 +43,20 @@ class Waiters:
             TimeoutError: It has come too late.
             RpcError: It was refused.
         """
-        waiter = next(self._numbers)
+        while True:
+            generation = await self._granted(
+                until, policy.Arrive(next(self._numbers), what, start, cycle)
+            )
+            if self._lendable(generation):
+                return generation
+            # It ended between the grant and this step; nothing was sent yet.
+            self._feed(policy.Release(generation))
+
+    async def _granted(self, until: float, arrival: policy.Arrive) -> int:
+        waiter = arrival.waiter
         granted: asyncio.Future[int] = self._loop.create_future()
         self._waiting[waiter] = granted
-        self._feed(policy.Arrive(waiter, what, start, cycle))
+        self._feed(arrival)
         if granted.done():
             del self._waiting[waiter]
             return granted.result()

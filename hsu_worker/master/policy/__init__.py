@@ -7,6 +7,7 @@ is stale and changes nothing.
     state, effects = decide(State(rules=rules), Arrive(waiter=1), now)    # effects: [Start(1, ...)]
 """
 
+from hsu_worker.master.policy.calls import given_back, lent
 from hsu_worker.master.policy.decide import decide
 from hsu_worker.master.policy.effects import (
     Effect,
@@ -99,4 +100,6 @@ __all__ = [
     "WarmStart",
     "WarmStop",
     "decide",
+    "given_back",
+    "lent",
 ]

@@ -16,7 +16,7 @@ from hsu_worker.master.policy import (
     swaps,
     warm,
 )
-from hsu_worker.master.policy.effects import Effect, Grant, Probe, Refuse, SwapEnded, Tell
+from hsu_worker.master.policy.effects import Effect, Probe, Refuse, SwapEnded, Tell
 from hsu_worker.master.policy.events import (
     Alive,
     Arrive,
@@ -133,14 +133,6 @@ def note(state: State, event: Event, now: float) -> Decision:
 
 def _arrive(state: State, event: Arrive, now: float) -> Decision:
     current = state.current
-    if (
-        current is not None
-        and current.phase is Phase.READY
-        and not (current.suspect or current.stop_asked or state.waiters)
-        and (state.rules.concurrency is None or current.leases < state.rules.concurrency)
-    ):
-        leased = evolve(current, leases=current.leases + 1)
-        return evolve(state, current=leased), (Grant((event.waiter,), current.number),)
     refusal = refusals.standing(state, now)
     if refusal is None:
         if not event.start and (current is None or current.phase is not Phase.READY):

@@ -128,6 +128,11 @@ class State:
             return self.current
         return next((each for each in self.generations if each.number == number), None)
 
+    def serves(self, number: int) -> bool:
+        """The generation of this number has a connection that can be lent."""
+        generation = self.find(number)
+        return generation is not None and generation.serves
+
 
 def evolve(old: T, **changes: object) -> T:
     """The same state or generation with some fields changed; an eighth of `dataclasses.replace`."""

@@ -15,8 +15,8 @@ from hsu_worker.gen.hsu_core import HandshakeResponse, PingResponse, State
 from hsu_worker.master.event import Crash, Event
 from hsu_worker.master.launcher import Ending, Worker
 from hsu_worker.master.logs import UnitLog
+from hsu_worker.master.policy import Arrive, Release, Tick
 from hsu_worker.master.policy import Event as PolicyEvent
-from hsu_worker.master.policy import Tick
 from hsu_worker.master.tables import UnitConfig
 from hsu_worker.master.unit import Unit
 from hsu_worker.master.unit_rules import rules_of
@@ -191,11 +191,31 @@ class CheckedUnit(Unit):
     books: Books
 
     def _feed(self, event: PolicyEvent) -> None:
+        self._keep(event)
+        super()._feed(event)
+        self._compare()
+
+    def _lend(self) -> int | None:
+        generation = super()._lend()
+        if generation is not None:
+            self._keep(Arrive(0))
+            self._compare()
+        return generation
+
+    def _give_back(self, generation: int) -> None:
+        fed = self.fed
+        super()._give_back(generation)
+        if self.fed == fed:
+            self._keep(Release(generation))
+            self._compare()
+
+    def _keep(self, event: PolicyEvent) -> None:
         self.fed += 1
         if isinstance(event, Tick):
             self.books.timer = None
         self.books.feed(event, self._loop.time())
-        super()._feed(event)
+
+    def _compare(self) -> None:
         # Two errors are never equal, but the same ones are told.
         assert replace(self.books.state, swap_error=None) == replace(self.state, swap_error=None)
 

@@ -57,9 +57,9 @@ MUTANTS = (
     Mutant(
         "one call too many",
         "T1",
-        "note:_arrive",
-        "current.leases < state.rules.concurrency",
-        "current.leases <= state.rules.concurrency",
+        "calls:lent",
+        "current.leases >= most",
+        "current.leases > most",
     ),
     Mutant(
         "a lost wake-up: the number of those that fit is counted, not their room",
@@ -78,9 +78,9 @@ MUTANTS = (
     Mutant(
         "a lease that never comes back",
         "T2",
-        "note:_release",
-        "leases=generation.leases - 1",
-        "leases=max(1, generation.leases - 1)",
+        "calls:given_back",
+        "current.leases - 1",
+        "max(1, current.leases - 1)",
     ),
     Mutant(
         "a waiter that leaves takes the start with it",
@@ -129,15 +129,15 @@ MUTANTS = (
     Mutant(
         "an idle time that nothing wakes",
         "T6",
-        "plan:_ready",
-        "wake.append(current.quiet_since + rules.idle)",
-        "pass",
+        "calls:given_back",
+        "else now + idle",
+        "else inf",
         "idle-edge",
     ),
     Mutant(
         "idle time counted from the start, not from the last call",
         "T7",
-        "note:_release",
+        "calls:given_back",
         ", quiet_since=now",
         "",
     ),
@@ -285,9 +285,9 @@ MUTANTS = (
     Mutant(
         "calls for a worker that may be dead",
         "T16",
-        "note:_arrive",
-        "current.suspect or ",
-        "",
+        "calls:lent",
+        "current.suspect",
+        "False",
     ),
     Mutant(
         "a suspicion that is never dropped",
@@ -315,9 +315,9 @@ MUTANTS = (
     Mutant(
         "calls for a worker that drains",
         "T28",
-        "note:_arrive",
-        "current.phase is Phase.READY\n",
-        "current.serves\n",
+        "calls:lent",
+        "current.phase is not Phase.READY",
+        "not current.serves",
     ),
     Mutant(
         "a wish that is still one when it has come true",
