@@ -49,6 +49,8 @@ class LogRing:
         # Re-entrant: a signal handler may log while its thread is in here.
         self._lock = threading.RLock()
         self._ring_bytes = ring_bytes
+        # Room is made for many at once: else each record of a full ring would pay for a turn of it.
+        self._kept_bytes = ring_bytes - ring_bytes // 16
         self._loop: asyncio.AbstractEventLoop | None = None
         # Entries as mere tuples: they are made by the thousand and hardly ever looked at. A list whose
         # head is cut off now and then: slices of a deque cost their distance.
@@ -80,9 +82,11 @@ class LogRing:
         """Keep one record; texts longer than a line may be are cut, and say so."""
         kept = _NO_FIELDS
         # Whoever logs waits for this: most records are short, and have nothing but a message.
-        if len(message) * 4 > self.line_bytes or not message.isascii():
+        size = len(message)
+        if size > self.line_bytes or not message.isascii():
             message = self._cut(message)
-        size = _OVERHEAD + _size(message)
+            size = _size(message)
+        size += _OVERHEAD
         if exception:
             exception = self._cut(exception)
             size += _size(exception)
@@ -130,7 +134,7 @@ class LogRing:
 
     def _make_room(self) -> None:
         # The newest stays, however long it is.
-        while self._bytes > self._ring_bytes and self._first < len(self._entries) - 1:
+        while self._bytes > self._kept_bytes and self._first < len(self._entries) - 1:
             self._bytes -= self._entries[self._first][-1]
             self._first += 1
         if self._first * 2 > len(self._entries):
@@ -164,6 +168,10 @@ class RingHandler(logging.Handler):
     def __init__(self, ring: LogRing) -> None:
         super().__init__()
         self._ring = ring
+
+    def createLock(self) -> None:
+        """None: the ring has its own."""
+        self.lock = None
 
     def emit(self, record: logging.LogRecord) -> None:
         """Keep a record. Its texts are made now: arguments may change, and tracebacks hold memory."""
