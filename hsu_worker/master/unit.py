@@ -257,15 +257,15 @@ class Unit:
 
     def _lend(self) -> int | None:
         """Lend at once, where the policy says so; the generation."""
-        lent = policy.lent(self._state)
-        if lent is None:
+        if (lent := policy.lent(self._state)) is None:
             return None
         self._state, generation = lent
         return generation
 
     def _give_back(self, generation: int) -> None:
         left = policy.given_back(self._state, generation, self._loop.time())
-        if left is None:
+        # Whoever listens waits for an idle one.
+        if left is None or self.on_event is not None:
             self._feed(policy.Release(generation))
         else:
             self._state, at = left
@@ -370,14 +370,9 @@ class Unit:
         instance.sent_away = effect
         ending = await instance.stop(force=effect.force)
         detail = effect.why if kind in ("exited", "failed") else ending.text
-        self.history.add(
-            number,
-            kind,
-            effect.trigger,
-            detail,
-            seconds=self._loop.time() - began,
-            crash=instance.crash(ending) if effect.trigger in _UNWANTED else None,
-        )
+        seconds = self._loop.time() - began
+        crash = instance.crash(ending) if effect.trigger in _UNWANTED else None
+        self.history.add(number, kind, effect.trigger, detail, seconds=seconds, crash=crash)
         for each in instance.consequences:
             self.history.add(number, each.kind, each.trigger, each.why)
         del self._instances[number]

@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 from hsu_worker.cli import main
 from hsu_worker.cli.serve import command
 from hsu_worker.wire.address import Address
-from hsu_worker.worker import reloader, run, shutdown
+from hsu_worker.worker import reloader, serve, shutdown
 from hsu_worker.worker.options import KnownMaster, Membership, Serving
 
 Tell: TypeAlias = Callable[..., Serving]
@@ -35,7 +35,7 @@ def tell(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Tell:
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("PORT", raising=False)
-    monkeypatch.setattr(run, "run_serving", serve)
+    monkeypatch.setattr(serving, "run_serving", serve)
     monkeypatch.setattr(reloader, "run_reloading", serve)
     monkeypatch.setattr(shutdown, "end_process", sys.exit)
 
