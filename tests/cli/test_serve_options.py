@@ -14,7 +14,8 @@ from click.testing import CliRunner, Result
 from hsu_worker.cli import main
 from hsu_worker.cli.serve import command
 from hsu_worker.wire.address import Address
-from hsu_worker.worker import reloader, serve, shutdown
+from hsu_worker.worker import reloader, shutdown
+from hsu_worker.worker import serve as serving
 from hsu_worker.worker.options import KnownMaster, Membership, Serving
 
 Tell: TypeAlias = Callable[..., Serving]
