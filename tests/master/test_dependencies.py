@@ -73,9 +73,6 @@ class Village:
         """Nothing has outlived an earlier master."""
         return []
 
-    def leave(self) -> None:
-        """Nothing shall."""
-
     def forget(self, _unit: str) -> None:
         """Nothing is kept."""
 
@@ -99,7 +96,7 @@ class Village:
         await asyncio.sleep(self.began + at - self.loop.time())
 
     async def __aenter__(self) -> "Village":
-        await self.units.open(self.config, cast("Launchers", self))
+        self.units.open(self.config, cast("Launchers", self))
         return self
 
     async def __aexit__(self, *_: object) -> None:
