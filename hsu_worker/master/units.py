@@ -69,12 +69,13 @@ class Units(Mapping[str, Unit]):
             asyncio.ensure_future(self[name].start("adopt"))
             for name in await self._launchers.sort_survivors(configs)
         ]
+        if not starts:
+            return
         try:
-            await asyncio.wait_for(
-                asyncio.gather(*starts, return_exceptions=True), timeout=ADOPT_WITHIN
-            )
+            # Whoever waits for a start may go: that goes on.
+            async with asyncio.timeout(ADOPT_WITHIN):
+                await asyncio.gather(*starts, return_exceptions=True)
         except TimeoutError:
-            # They go on: who waited is what was cancelled.
             return
         except BaseException:
             await self.close()

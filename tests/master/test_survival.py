@@ -470,6 +470,7 @@ async def unary(self, request):
         reached = False
         while not enough.is_set():
             number, answer = next(numbers_), None
+            began_after = False
             while answer is None:
                 began_after = adopted.is_set()
                 try:
