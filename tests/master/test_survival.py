@@ -239,7 +239,7 @@ async def test_t23_what_was_not_claimed_ends_by_itself_or_with_the_next_master(
         "for unit in sys.argv[2:]:", 'print("started", flush=True)\n        for unit in ["u"]:'
     )
     async with world.killed("u", script=script) as process:
-        await until(lambda: (folder / "starts").exists())
+        await until(lambda: (folder / "starts").exists() and starts(folder))
         (keeper,) = keepers_of(process.pid)
         os.kill(keeper, signal.SIGKILL)
         process.kill()
@@ -263,7 +263,7 @@ async def test_t23_a_master_that_is_killed_during_a_start_takes_the_worker_with_
         "for unit in sys.argv[2:]:", 'print("started", flush=True)\n        for unit in ["u"]:'
     )
     async with world.killed("u", script=script):
-        await until(lambda: (folder / "starts").exists())
+        await until(lambda: (folder / "starts").exists() and starts(folder))
     await until(lambda: not processes_in(folder))
 
 
