@@ -91,4 +91,4 @@ def admission(
 def _call_id(given: str | bytes | None) -> str:
     if isinstance(given, str) and _WELL_FORMED_ID.fullmatch(given):
         return given
-    return f"{_bits(64):016x}"
+    return _bits(64).to_bytes(8, "big").hex()

@@ -169,7 +169,7 @@ class RingHandler(logging.Handler):
         super().__init__()
         self._ring = ring
 
-    def createLock(self) -> None:  # noqa: N802  logging's name
+    def createLock(self) -> None:  # noqa: N802  the name that logging gave it
         """None: the ring has its own."""
         self.lock = None
 
