@@ -85,7 +85,7 @@ def _situation(name: str, text: str) -> Callable[[CommandT], CommandT]:
     "--slow-method",
     metavar="METHOD",
     default="",
-    help="A method whose calls take two seconds or more, such as hsu.a.v1.InterfaceA/Summarize.",
+    help="A method whose calls take 2 s to 20 s, such as hsu.a.v1.InterfaceA/Summarize.",
 )
 @click.option(
     "--slow-request",
@@ -94,7 +94,7 @@ def _situation(name: str, text: str) -> Callable[[CommandT], CommandT]:
     show_default=True,
     help="The request with which they do, or @FILE.",
 )
-@_situation("--slow-start", "With this variable its start takes two seconds or more.")
+@_situation("--slow-start", "With this variable its start takes 2 s to 20 s.")
 @_situation("--failing-start", "With this variable its start fails.")
 @_situation("--stuck-release", "With this variable it never releases what its start acquired.")
 @_situation("--flood", "With this variable it writes 50 MiB to its output, once it runs.")

@@ -67,13 +67,10 @@ async def check(
     Raises:
         LaunchError: Nothing came of the first launch; or nobody answers at the address.
 
-        ConfigError: There is no such check; or the slow method isn't one of the worker's.
+        ConfigError: There is no such check, or none that could be made; or the slow method isn't one
+            of the worker's.
     """
-    checks = chosen(only, skip)
-    if isinstance(target, Running):
-        checks = [each for each in checks if each.harmless]
-    else:
-        checks = [each for each in checks if each.lane is not Lane.UNLAUNCHED]
+    checks = _made_of(target, chosen(only, skip), set(only))
     unit = target if isinstance(target, UnitConfig | Running) else command(target)
     began = time.monotonic()
     async with _lab(unit, help, patience) as lab:
@@ -82,6 +79,22 @@ async def check(
             await _try_first(lab)
         results = await _make_all(checks, lab, jobs or default_jobs(), on_result, alone=alone)
     return Report(target=shown(unit), results=results, seconds=time.monotonic() - began)
+
+
+def _made_of(target: Target, checks: Sequence[Check], named: set[str]) -> list[Check]:
+    """Those that can be made of such a worker."""
+    if isinstance(target, Running):
+        fit = [each for each in checks if each.harmless]
+        why = "changes the worker: it is made of one that is launched for it"
+    else:
+        fit = [each for each in checks if each.lane is not Lane.UNLAUNCHED]
+        why = "is made of a worker that nobody has launched; name its address"
+    unfit = [each.id for each in checks if each.id in named and each not in fit]
+    if unfit:
+        raise ConfigError("\n".join(f"check {name!r} {why}" for name in unfit))
+    if not fit:
+        raise ConfigError("no check is left to make; name fewer to leave out")
+    return fit
 
 
 def default_jobs() -> int:

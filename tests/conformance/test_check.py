@@ -235,6 +235,13 @@ def test_the_command_lists_its_checks() -> None:
         ((), 2, "say what to check, in one way: -- COMMAND ARGS..., --unit NAME, or --address "),
         (("--unit", "kinds", "--", "./w"), 2, "say what to check, in one way"),
         (("--only", "ping-eco", "--", "./w"), 2, "there is no check 'ping-eco'; did you mean "),
+        (("--only", "open-to-all", "--", "./w"), 2, "check 'open-to-all' is made of a worker that "),
+        (("--only", "sigterm", "--address", "unix:/w"), 2, "check 'sigterm' changes the worker: "),
+        (
+            ("--only", "ping-echo", "--skip", "ping-echo", "--", "./w"),
+            2,
+            "no check is left to make; name fewer to leave out",
+        ),
         (("--unit", "kids"), 2, "hsu.toml: there is no unit 'kids'; did you mean 'kinds'?"),
         (("--unit", "later"), 2, "hsu.toml: unit 'later' is launched by nobody; name the worker"),
         (("--unit", "x", "--config", "no.toml"), 3, "no.toml: No such file or directory"),

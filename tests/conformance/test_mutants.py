@@ -65,5 +65,5 @@ def test_the_check_notices(mutant: Mutant, reports: dict[str, Report]) -> None:
 
 
 def test_every_check_has_a_fault_that_it_notices() -> None:
-    # The one that is left is in test_address.py.
+    # The one that is left is in test_check.py.
     assert LAUNCHED == {mutant.check for mutant in MUTANTS}
