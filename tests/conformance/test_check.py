@@ -235,7 +235,11 @@ def test_the_command_lists_its_checks() -> None:
         ((), 2, "say what to check, in one way: -- COMMAND ARGS..., --unit NAME, or --address "),
         (("--unit", "kinds", "--", "./w"), 2, "say what to check, in one way"),
         (("--only", "ping-eco", "--", "./w"), 2, "there is no check 'ping-eco'; did you mean "),
-        (("--only", "open-to-all", "--", "./w"), 2, "check 'open-to-all' is made of a worker that "),
+        (
+            ("--only", "open-to-all", "--", "./w"),
+            2,
+            "check 'open-to-all' is made of a worker that ",
+        ),
         (("--only", "sigterm", "--address", "unix:/w"), 2, "check 'sigterm' changes the worker: "),
         (
             ("--only", "ping-echo", "--skip", "ping-echo", "--", "./w"),
