@@ -52,8 +52,8 @@ def command(
 ) -> None:
     """Show what the units of a running master use, and what they do.
 
-    CPU% is the share of one processor since the last look, MEMORY that of the unit's process, with its
-    share of what several processes have. LAST START is what caused it. With --json, each look is
+    CPU% is the share of one processor since the last look, MEMORY that of the unit's processes, with their
+    share of what several have. LAST START is what caused it. With --json, each look is
     one line.
     """
     live = sys.stdout.isatty() and not as_json
@@ -122,7 +122,7 @@ class Look:
         old = None if before is None else before._units.get(unit.unit)
         if before is None or old is None or old.usage is None or unit.usage is None:
             return None
-        if old.pid != unit.pid or self._at <= before._at:
+        if old.pids != unit.pids or self._at <= before._at:
             return None
         return round(100 * (unit.usage.cpu - old.usage.cpu) / (self._at - before._at), 1)
 

@@ -126,7 +126,7 @@ class ListResponse(_message.Message):
 
 class UnitStatus(_message.Message):
     """How a unit stands."""
-    __slots__ = ("unit", "phase", "generation", "leases", "waiters", "detail", "implements", "failure", "retry_in", "pid", "starts", "trigger", "usage")
+    __slots__ = ("unit", "phase", "generation", "leases", "waiters", "detail", "implements", "failure", "retry_in", "pid", "starts", "trigger", "usage", "replicas")
     UNIT_FIELD_NUMBER: _ClassVar[_builtins.int]
     PHASE_FIELD_NUMBER: _ClassVar[_builtins.int]
     GENERATION_FIELD_NUMBER: _ClassVar[_builtins.int]
@@ -140,6 +140,7 @@ class UnitStatus(_message.Message):
     STARTS_FIELD_NUMBER: _ClassVar[_builtins.int]
     TRIGGER_FIELD_NUMBER: _ClassVar[_builtins.int]
     USAGE_FIELD_NUMBER: _ClassVar[_builtins.int]
+    REPLICAS_FIELD_NUMBER: _ClassVar[_builtins.int]
     unit: _builtins.str
     """Its name."""
     phase: Phase
@@ -165,8 +166,32 @@ class UnitStatus(_message.Message):
     trigger: _builtins.str
     """What caused its last start; empty when there was none."""
     usage: Usage
-    """What its process uses; set when it was asked for, and there is one."""
-    def __init__(self, unit: _Optional[_builtins.str] = ..., phase: _Optional[_Union[Phase, _builtins.str]] = ..., generation: _Optional[_builtins.int] = ..., leases: _Optional[_builtins.int] = ..., waiters: _Optional[_builtins.int] = ..., detail: _Optional[_builtins.str] = ..., implements: _Optional[_Iterable[_builtins.str]] = ..., failure: _Optional[_builtins.str] = ..., retry_in: _Optional[_Union[_datetime.timedelta, _duration_pb2.Duration, _Mapping[_builtins.str, _typing.Any]]] = ..., pid: _Optional[_builtins.int] = ..., starts: _Optional[_builtins.int] = ..., trigger: _Optional[_builtins.str] = ..., usage: _Optional[_Union[Usage, _Mapping[_builtins.str, _typing.Any]]] = ...) -> None: ...
+    """What its processes use; set when it was asked for, and there is one."""
+    replicas: _containers.RepeatedCompositeFieldContainer[Replica]
+    """Of a unit that may have several workers: each place for one. What else is told of one worker is
+    told of the one that is furthest.
+    """
+    def __init__(self, unit: _Optional[_builtins.str] = ..., phase: _Optional[_Union[Phase, _builtins.str]] = ..., generation: _Optional[_builtins.int] = ..., leases: _Optional[_builtins.int] = ..., waiters: _Optional[_builtins.int] = ..., detail: _Optional[_builtins.str] = ..., implements: _Optional[_Iterable[_builtins.str]] = ..., failure: _Optional[_builtins.str] = ..., retry_in: _Optional[_Union[_datetime.timedelta, _duration_pb2.Duration, _Mapping[_builtins.str, _typing.Any]]] = ..., pid: _Optional[_builtins.int] = ..., starts: _Optional[_builtins.int] = ..., trigger: _Optional[_builtins.str] = ..., usage: _Optional[_Union[Usage, _Mapping[_builtins.str, _typing.Any]]] = ..., replicas: _Optional[_Iterable[_Union[Replica, _Mapping[_builtins.str, _typing.Any]]]] = ...) -> None: ...
+
+class Replica(_message.Message):
+    """How one of several workers of a unit stands."""
+    __slots__ = ("phase", "generation", "leases", "detail", "pid")
+    PHASE_FIELD_NUMBER: _ClassVar[_builtins.int]
+    GENERATION_FIELD_NUMBER: _ClassVar[_builtins.int]
+    LEASES_FIELD_NUMBER: _ClassVar[_builtins.int]
+    DETAIL_FIELD_NUMBER: _ClassVar[_builtins.int]
+    PID_FIELD_NUMBER: _ClassVar[_builtins.int]
+    phase: Phase
+    """Where it stands."""
+    generation: _builtins.int
+    """Its own; without a worker, the last one of the unit."""
+    leases: _builtins.int
+    """Calls that run there."""
+    detail: _builtins.str
+    """What there is to say about it."""
+    pid: _builtins.int
+    """The process that the master started for it; 0: there is none."""
+    def __init__(self, phase: _Optional[_Union[Phase, _builtins.str]] = ..., generation: _Optional[_builtins.int] = ..., leases: _Optional[_builtins.int] = ..., detail: _Optional[_builtins.str] = ..., pid: _Optional[_builtins.int] = ...) -> None: ...
 
 class Usage(_message.Message):
     """What a process uses; what it has started itself is not in it."""

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from hsu_worker.master.master import Master
     from hsu_worker.master.policy import Phase
     from hsu_worker.master.remote import RemoteMaster
-    from hsu_worker.master.unit_status import UnitStatus, Usage
+    from hsu_worker.master.unit_status import ReplicaStatus, UnitStatus, Usage
 
 __all__ = [
     "BlockingMaster",
@@ -24,6 +24,7 @@ __all__ = [
     "Master",
     "Phase",
     "RemoteMaster",
+    "ReplicaStatus",
     "UnitStatus",
     "Usage",
 ]
@@ -40,6 +41,7 @@ _HOMES = {
     "Master": "master",
     "Phase": "policy",
     "RemoteMaster": "remote",
+    "ReplicaStatus": "unit_status",
     "UnitStatus": "unit_status",
     "Usage": "unit_status",
 }

@@ -171,6 +171,17 @@ class Reader:
             if values.get("warm") and (values.get("pinned") or values.get("idle") == NEVER):
                 why = "pinned = true" if values.get("pinned") else 'idle = "never"'
                 self._mistake((*where, "warm"), f"does nothing with {why}; remove one of them")
+            if values.get("replicas", 1) > 1 and "concurrency" not in value:
+                self._mistake(
+                    (*where, "replicas"),
+                    "another worker starts when those that run are full, and without concurrency none ever is;"
+                    " write concurrency = 1, or how many calls a worker takes at the same time",
+                )
+            if "scale_down" in value and values.get("replicas") == 1:
+                self._mistake(
+                    (*where, "scale_down"),
+                    "does nothing without replicas; write replicas = 2, or remove it",
+                )
             if values.get("preimport") and values.get("launcher") == "spawn":
                 self._mistake(
                     (*where, "preimport"),

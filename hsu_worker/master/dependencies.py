@@ -9,7 +9,7 @@ from hsu_worker.master import policy
 from hsu_worker.master.launcher import Worker, cancel
 
 if TYPE_CHECKING:
-    from hsu_worker.master.unit import Unit
+    from hsu_worker.master.replicas import Owner
 
 
 class Dependents:
@@ -45,10 +45,10 @@ class Dependencies:
         find: The unit of a name.
     """
 
-    def __init__(self, worker: Worker, find: "Callable[[str], Unit]") -> None:
+    def __init__(self, worker: Worker, find: "Callable[[str], Owner]") -> None:
         self._worker = worker
         self._find = find
-        self._kept: list[Unit] = []
+        self._kept: list[Owner] = []
 
     async def ready(self) -> None:
         """Start them all, and wait. They are kept from now on, whatever comes of it.
@@ -68,7 +68,7 @@ class Dependencies:
             return
         detail = self._worker.detail
 
-        async def start(unit: "Unit") -> None:
+        async def start(unit: "Owner") -> None:
             unit.dependents.add()
             await self._started(unit)
             waiting.remove(unit.config.name)
@@ -87,7 +87,7 @@ class Dependencies:
         for unit in kept:
             unit.dependents.remove()
 
-    async def _started(self, unit: "Unit") -> None:
+    async def _started(self, unit: "Owner") -> None:
         own = self._worker.unit.name
         try:
             await unit.start(needed_by=own)
@@ -105,10 +105,10 @@ class Dependencies:
         worker.on_progress(0.0, worker.progress)
 
 
-def bound_waits(units: "Mapping[str, Unit]") -> None:
+def bound_waits(units: "Mapping[str, Owner]") -> None:
     """Have who calls without a deadline wait for what each unit depends on, too."""
 
-    def bound(unit: "Unit") -> float:
+    def bound(unit: "Owner") -> float:
         others = [units[name] for name in unit.launch.depends_on if name in units]
         return max((each.config.start_timeout + bound(each) for each in others), default=0.0)
 
@@ -116,10 +116,10 @@ def bound_waits(units: "Mapping[str, Unit]") -> None:
         unit.others_bound = bound(unit)
 
 
-async def close_in_order(units: "Collection[Unit]", *, removed: bool = False) -> None:
+async def close_in_order(units: "Collection[Owner]", *, removed: bool = False) -> None:
     """Stop units for good, each as soon as those are gone that depend on it."""
 
-    async def close(unit: "Unit") -> None:
+    async def close(unit: "Owner") -> None:
         name = unit.config.name
         dependents = [each for each in units if name in each.launch.depends_on]
         await asyncio.gather(*(closing[each.config.name] for each in dependents))

@@ -99,7 +99,7 @@ class Keeper:
 
         The descriptors stay the caller's, who may close them when this returns. The command finds the number
         of `announce` in the variable HSU_ANNOUNCE_FD. With a `template`, see `template_of`, a fork of that
-        becomes the command; if it can't, the command is started by itself, and `unforkable` says why. For the `limits` see `UnitConfig`. `before` is called with the mark of the process
+        becomes the command; if it can't, the command is started by itself, and `unforkable` says why. For the `limits` see `process_limits`. `before` is called with the mark of the process
         that is about to be. When this is cancelled, it ends with nothing left of the command.
 
         Raises:

@@ -25,11 +25,11 @@ from hsu_worker.master.logs import LogBatch, LogLine
 from hsu_worker.master.nearest import no_unit
 from hsu_worker.master.registry import Registrations, RegistryService
 from hsu_worker.master.remote import RemoteMaster
+from hsu_worker.master.replicas import Owner
 from hsu_worker.master.router import Router
 from hsu_worker.master.specs import replacement
 from hsu_worker.master.survivors import survivors_of
 from hsu_worker.master.tokens import Tokens
-from hsu_worker.master.unit import Unit
 from hsu_worker.master.unit_status import UnitStatus, status_of
 from hsu_worker.master.units import Units, routed
 from hsu_worker.master.watchers import Watchers
@@ -223,7 +223,7 @@ class Master:
         """
         check_interface(interface)
 
-        def find() -> Unit:
+        def find() -> Owner:
             return self._unit(self._router.unit_for(interface.name, unit or None))
 
         return interface.client(intercepted(routed(find, interface), self._interceptors))
@@ -370,7 +370,7 @@ class Master:
         """
         return self._unit(unit).log.follow(after, tail=tail, follow=follow)
 
-    def _unit(self, name: str) -> Unit:
+    def _unit(self, name: str) -> Owner:
         if name not in self._units:
             if name in self.config.units:
                 raise RuntimeError(_NOT_RUNNING)

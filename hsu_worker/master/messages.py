@@ -14,7 +14,7 @@ from hsu_worker.master.changes import Changes
 from hsu_worker.master.event import Crash, Event, Kind
 from hsu_worker.master.logs import LogBatch, LogLine
 from hsu_worker.master.policy import Phase
-from hsu_worker.master.unit_status import UnitStatus, Usage
+from hsu_worker.master.unit_status import ReplicaStatus, UnitStatus, Usage
 
 _KIND = "EVENT_KIND_"
 _PHASE = "PHASE_"
@@ -41,6 +41,16 @@ def status_message(status: UnitStatus) -> wire.UnitStatus:
         usage=None
         if status.usage is None
         else wire.Usage(memory=status.usage.memory, cpu=_duration(status.usage.cpu)),
+        replicas=[
+            wire.Replica(
+                phase=phase_number(each.phase),
+                generation=each.generation,
+                leases=each.leases,
+                detail=each.detail,
+                pid=each.pid or 0,
+            )
+            for each in status.replicas
+        ],
     )
 
 
@@ -48,7 +58,7 @@ def to_status(message: wire.UnitStatus) -> UnitStatus:
     """A status that came."""
     return UnitStatus(
         unit=message.unit,
-        phase=Phase(_word(wire.Phase, message.phase, _PHASE)),
+        phase=_phase(message.phase),
         generation=message.generation,
         leases=message.leases,
         waiters=message.waiters,
@@ -62,6 +72,16 @@ def to_status(message: wire.UnitStatus) -> UnitStatus:
         usage=Usage(memory=message.usage.memory, cpu=_seconds(message.usage.cpu))
         if message.HasField("usage")
         else None,
+        replicas=tuple(
+            ReplicaStatus(
+                phase=_phase(each.phase),
+                generation=each.generation,
+                leases=each.leases,
+                detail=each.detail,
+                pid=each.pid or None,
+            )
+            for each in message.replicas
+        ),
     )
 
 
@@ -135,6 +155,10 @@ def phase_number(phase: Phase) -> wire.Phase:
     """A phase, to be sent."""
     number: wire.Phase = _number(wire.Phase, phase, _PHASE)
     return number
+
+
+def _phase(number: int) -> Phase:
+    return Phase(_word(wire.Phase, number, _PHASE))
 
 
 def _line(line: LogLine) -> wire.LogLine:

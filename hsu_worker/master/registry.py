@@ -28,7 +28,7 @@ from hsu_worker.master.duration import NEVER
 from hsu_worker.master.handshake import Expected, shake_hands
 from hsu_worker.master.instance import Instance
 from hsu_worker.master.nearest import no_unit
-from hsu_worker.master.unit import Unit
+from hsu_worker.master.replicas import Owner
 from hsu_worker.wire.address import Address
 from hsu_worker.wire.connection import Connection
 
@@ -96,7 +96,7 @@ class RegistryService:
     """Believes nothing that a worker says of itself: dials back and shakes hands first."""
 
     def __init__(
-        self, units: Mapping[str, Unit], registrations: Registrations, *, master_id: str
+        self, units: Mapping[str, Owner], registrations: Registrations, *, master_id: str
     ) -> None:
         self._units = units
         self._registrations = registrations
@@ -194,7 +194,7 @@ class RegistryService:
         return f"another worker stands in for unit {unit!r} already; `hsu-worker list` tells which"
 
 
-def _not_waiting(unit: Unit | None, name: str) -> str:
+def _not_waiting(unit: Owner | None, name: str) -> str:
     if unit is not None and unit.config.register:
         return ""
     return (
@@ -203,11 +203,15 @@ def _not_waiting(unit: Unit | None, name: str) -> str:
     )
 
 
-def _no_place(units: Mapping[str, Unit], name: str) -> str:
+def _no_place(units: Mapping[str, Owner], name: str) -> str:
     """Why nobody can stand in for a unit; empty when somebody can."""
     if name not in units:
         return no_unit(name, units)
     config = units[name].config
+    if config.replicas > 1:
+        return (
+            f"unit {name!r} has {config.replicas} replicas, and no single place; write replicas = 1"
+        )
     if config.kind in ("app", "command"):
         return ""
     what = f"unit {name!r} has no worker of its own to stand in for"

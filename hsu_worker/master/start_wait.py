@@ -20,21 +20,25 @@ class StartWaits:
 
     def __init__(self, feed: Callable[[policy.Event], None]) -> None:
         self._feed = feed
-        self._waits: list[StartWait] = []
+        self._looks: list[Callable[[policy.State, policy.Event, float], None]] = []
 
     async def ask(self, wait: "StartWait", wish: policy.Event) -> int:
         """Ask for a start, and wait for it; returns the generation."""
-        self._waits.append(wait)
+        self._looks.append(wait.look)
         try:
             self._feed(wish)
             return await wait.outcome
         finally:
-            self._waits.remove(wait)
+            self._looks.remove(wait.look)
+
+    def follow(self, look: Callable[[policy.State, policy.Event, float], None]) -> None:
+        """Have somebody see what each event has changed, from now on."""
+        self._looks.append(look)
 
     def look(self, state: policy.State, event: policy.Event, now: float) -> None:
         """Have each see what an event has changed."""
-        for wait in tuple(self._waits):
-            wait.look(state, event, now)
+        for see in tuple(self._looks):
+            see(state, event, now)
 
 
 class StartWait:

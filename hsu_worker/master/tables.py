@@ -109,9 +109,26 @@ class UnitConfig:
     )
     concurrency: int | None = key(
         values.count,
-        "How many calls may run at the same time; further ones wait.",
+        "How many calls a worker of it may have at the same time; further ones wait.",
         value="number",
         otherwise="no bound",
+        live=True,
+    )
+    replicas: int = key(
+        values.count,
+        "How many workers it may have at the same time: another one is started when those that run have"
+        " `concurrency` calls each. A call goes to the one that has the fewest.",
+        value="number",
+        default=1,
+        kinds=_LAUNCHED,
+        live=True,
+    )
+    scale_down: float | None = key(
+        values.duration(never=True),
+        "With `replicas`: stop a further worker this long after its last call.",
+        value="duration",
+        otherwise="as `idle`",
+        kinds=_LAUNCHED,
         live=True,
     )
     restart: Restart = key(

@@ -77,7 +77,7 @@ class Unit:
         self._waiters = Waiters(self._feed, lambda number: self._state.serves(number))
         self._instances: dict[int, Instance] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._start_waits = StartWaits(self._feed)
+        self.start_waits = StartWaits(self._feed)
         self._alarm = Alarm(lambda: self._feed(policy.Tick()))
         #: Set while there is no instance.
         self._empty = asyncio.Event()
@@ -174,11 +174,11 @@ class Unit:
         """
         event = policy.StartNeeded(f"unit {needed_by!r} depends on it") if needed_by else None
         wish = event or policy.StartWanted(trigger)
-        return await self._start_waits.ask(StartWait.of(self._state), wish)
+        return await self.start_waits.ask(StartWait.of(self._state), wish)
 
-    def preload(self) -> None:
-        """Start the unit without waiting for it."""
-        self._feed(policy.StartWanted("preload"))
+    def tell(self, event: policy.Event) -> None:
+        """Have the policy know what it has to, and wait for nothing."""
+        self._feed(event)
 
     async def stop(self, *, hold: bool = False) -> None:
         """Let the calls end, then stop the unit, until the next call; with `hold`, until a start."""
@@ -190,7 +190,7 @@ class Unit:
         """Stop the unit and start it again; calls that come meanwhile wait."""
         wait = StartWait(after=self._state.last)
         self._feed(policy.StopAsked())
-        return await self._start_waits.ask(wait, policy.StartWanted("restart"))
+        return await self.start_waits.ask(wait, policy.StartWanted("restart"))
 
     async def swap(self, config: UnitConfig) -> int:
         """Start another implementation beside the present one, and let it take its place.
@@ -308,7 +308,7 @@ class Unit:
             self._note_ready(self._instances[event.generation])
         for effect in effects:
             self._do(effect)
-        self._start_waits.look(self._state, event, self._loop.time())
+        self.start_waits.look(self._state, event, self._loop.time())
         if self.on_event is not None:
             self.on_event()
 

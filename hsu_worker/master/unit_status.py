@@ -1,9 +1,20 @@
 """How a unit stands, as a master tells it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Final
 
 from hsu_worker.master.policy import Phase
+from hsu_worker.master.replicas import Owner, Replicas
 from hsu_worker.master.unit import Unit
+
+#: Where a unit stands without a worker.
+_WITHOUT: Final = (Phase.HELD, Phase.FAULTED, Phase.BACKOFF, Phase.ABSENT)
+
+#: How far a worker is, the furthest first.
+_FURTHEST: Final = (
+    *(Phase.READY, Phase.STARTING, Phase.WARM, Phase.DRAINING, Phase.STOPPING),
+    *_WITHOUT,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,6 +25,19 @@ class Usage:
     """Bytes, with its share of what several processes have."""
     cpu: float
     """Seconds on a processor since its launch."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplicaStatus:
+    """How one of the workers of a unit with replicas stands."""
+
+    phase: Phase
+    generation: int
+    """Its own; without a worker, the last of the unit."""
+    leases: int
+    """Calls that run there."""
+    detail: str
+    pid: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,11 +67,44 @@ class UnitStatus:
     trigger: str = ""
     """What caused its last start; empty when there was none."""
     usage: Usage | None = None
-    """What its process uses; only where that was asked for."""
+    """What its processes use; only where that was asked for."""
+    replicas: tuple[ReplicaStatus, ...] = ()
+    """Each place for a worker of a unit that may have several; all else tells of one that is furthest."""
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """Of the processes that the master started for it."""
+        pids = (each.pid for each in self.replicas) if self.replicas else (self.pid,)
+        return tuple(pid for pid in pids if pid is not None)
 
 
-def status_of(unit: Unit, now: float) -> UnitStatus:
+def status_of(unit: Owner, now: float) -> UnitStatus:
     """How it stands now, in the running loop's time."""
+    if not isinstance(unit, Replicas):
+        return _of_one(unit, now)
+    each = [_of_one(owner, now) for owner in unit.units]
+    told = min(each, key=lambda status: _FURTHEST.index(status.phase))
+    running = sum(status.phase not in _WITHOUT for status in each)
+    workers = f"{running} of {len(each)} workers"
+    return replace(
+        told,
+        leases=sum(status.leases for status in each),
+        waiters=unit.waiters,
+        detail=f"{workers}, {told.detail}" if told.detail else workers,
+        replicas=tuple(
+            ReplicaStatus(
+                phase=status.phase,
+                generation=status.generation,
+                leases=status.leases,
+                detail=status.detail,
+                pid=status.pid,
+            )
+            for status in each
+        ),
+    )
+
+
+def _of_one(unit: Unit, now: float) -> UnitStatus:
     state = unit.state
     retry_at = state.trouble.retry_at
     detail = unit.worker.detail if unit.worker is not None else ""

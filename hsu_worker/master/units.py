@@ -6,6 +6,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any, Final
 
 from hsu_worker.interface import AnyInterface
+from hsu_worker.master import policy
 from hsu_worker.master.admission import Admission
 from hsu_worker.master.changes import Changes, changed
 from hsu_worker.master.config import Config
@@ -15,6 +16,7 @@ from hsu_worker.master.launcher import Worker
 from hsu_worker.master.launchers import Launchers
 from hsu_worker.master.log_file import LogFile
 from hsu_worker.master.logs import UnitLog
+from hsu_worker.master.replicas import Owner, Replicas
 from hsu_worker.master.sharing import rules
 from hsu_worker.master.tables import UnitConfig
 from hsu_worker.master.unit import Unit
@@ -24,7 +26,7 @@ from hsu_worker.wire.connection import Connection, Lease
 ADOPT_WITHIN: Final = 5.0
 
 
-class Units(Mapping[str, Unit]):
+class Units(Mapping[str, Owner]):
     """By name, in the order of the file.
 
     Args:
@@ -37,13 +39,13 @@ class Units(Mapping[str, Unit]):
         self.closed = True
         """None is made any more: the master has not begun, or leaves."""
         self._tell = tell
-        self._units: dict[str, Unit] = {}
+        self._units: dict[str, Owner] = {}
         self._files: dict[str, LogFile] = {}
         self._launchers: Launchers
         self._admission: Admission
         self._ending: set[asyncio.Task[None]] = set()
 
-    def __getitem__(self, name: str) -> Unit:
+    def __getitem__(self, name: str) -> Owner:
         return self._units[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -86,7 +88,7 @@ class Units(Mapping[str, Unit]):
         self._launchers.prepare(units.values())
         for name, unit in units.items():
             if unit.preload:
-                self._units[name].preload()
+                self._units[name].tell(policy.StartWanted("preload"))
 
     def change(self, changes: Changes, old: Config, new: Config) -> asyncio.Task[None]:
         """Become the units of another configuration; the task ends with those that were removed."""
@@ -96,6 +98,7 @@ class Units(Mapping[str, Unit]):
         for name in (*changes.replaced, *changes.adjusted):
             keys = changed(old.units[name], new.units[name])
             self._log_elsewhere(new.units[name], keys)
+            self._units[name] = self._replicated(self._units[name], new.units[name])
             self._units[name].reconfigure(new.units[name], keys, relaunch=name in changes.replaced)
         self._units = {name: self._units[name] for name in new.units}
         bound_waits(self._units)
@@ -129,12 +132,23 @@ class Units(Mapping[str, Unit]):
         files, self._files = self._files, {}
         await asyncio.gather(*(file.close() for file in files.values()))
 
-    def _made(self, config: UnitConfig) -> Unit:
+    def _made(self, config: UnitConfig) -> Owner:
         log = UnitLog()
         self._write(config, log)
+        return self._replicated(self._owner(config, log), config)
+
+    def _owner(self, config: UnitConfig, log: UnitLog) -> Unit:
         unit = Unit(config, self._worker, self._tell, log)
         unit.on_standing = self._standing
         return unit
+
+    def _replicated(self, owner: Owner, config: UnitConfig) -> Owner:
+        """The same, or the first of several; one that was several once stays so."""
+        if config.replicas == 1 or isinstance(owner, Replicas):
+            return owner
+        replicas = Replicas(owner, self._owner)
+        replicas.on_standing = self._standing
+        return replicas
 
     def _worker(self, config: UnitConfig, generation: int, log: UnitLog) -> Worker:
         worker = self._launchers.make(config, generation, log)
@@ -174,7 +188,7 @@ class Units(Mapping[str, Unit]):
         self.on_standing()
 
 
-def routed(find: Callable[[], Unit], interface: AnyInterface) -> Lease:
+def routed(find: Callable[[], Owner], interface: AnyInterface) -> Lease:
     """Lends, for each call, the connection of the unit that is found then: a reload may change it.
 
     Raises:
@@ -194,7 +208,7 @@ def routed(find: Callable[[], Unit], interface: AnyInterface) -> Lease:
     return lease
 
 
-async def _end(leaving: Collection[tuple[Unit, LogFile | None]]) -> None:
+async def _end(leaving: Collection[tuple[Owner, LogFile | None]]) -> None:
     await close_in_order([unit for unit, _ in leaving], removed=True)
     for unit, file in leaving:
         unit.log.close()

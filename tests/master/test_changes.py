@@ -75,7 +75,7 @@ def test_the_keys_of_the_policy_need_no_new_process() -> None:
         *("breaker", "breaker_window", "breaker_retry", "pinned", "warm"),
     }
     others = {
-        *("survivor", "preload", "prewarm", "stall", "start_timeout"),
+        *("survivor", "preload", "prewarm", "replicas", "scale_down", "stall", "start_timeout"),
         *("log_file", "log_size", "log_keep", "memory", "groups"),
     }
     live = {name for name, key in keys_of(UnitConfig).items() if key.live}

@@ -73,6 +73,9 @@ GOOD: list[tuple[str, str, Any]] = [
     ("pinned", f"{APP}\npinned = true", True),
     ("preload", f"{ADDRESS}\npreload = true", True),
     ("concurrency", f"{APP}\nconcurrency = 4", 4),
+    ("replicas", f"{APP}\nconcurrency = 4\nreplicas = 2", 2),
+    ("scale_down", f'{APP}\nconcurrency = 4\nreplicas = 2\nscale_down = "30s"', 30.0),
+    ("scale_down", f'{APP}\nconcurrency = 4\nreplicas = 2\nscale_down = "never"', math.inf),
     ("restart", f'{APP}\nrestart = "on-failure"', Restart.ON_FAILURE),
     ("backoff", f'{APP}\nbackoff = "1s"', 1.0),
     ("backoff_most", f'{APP}\nbackoff_most = "1m"', 60.0),
@@ -249,6 +252,17 @@ BAD: list[tuple[str, str, str]] = [
     ("cpus", f"{APP}\ncpus = [4096]", f"expected {CPUS}, got [4096]"),
     ("cpus", f"{APP}\ncpus = [true]", f"expected {CPUS}, got [true]"),
     ("cpus", f"{APP}\ncpus = [[0]]", f"expected {CPUS}, got [[0]]"),
+    ("replicas", f"{APP}\nreplicas = 0", "expected a whole number of at least 1, got 0"),
+    (
+        "replicas",
+        f"{ADDRESS}\nconcurrency = 1\nreplicas = 2",
+        "does nothing in a unit with 'address', only in one with 'app' or 'command'; remove it",
+    ),
+    (
+        "scale_down",
+        f"{APP}\nconcurrency = 1\nreplicas = 2\nscale_down = 5",
+        'expected a duration such as "60s" or "never", got 5',
+    ),
     ("restart_above", f"{APP}\nrestart_above = 8", f"expected {SIZE}, got 8"),
     ("memory", f"{APP}\nmemory = 8", f"expected {SIZE}, got 8"),
     ("groups", f'{APP}\ngroups = "gpu"', f'expected {GROUPS}, got "gpu"'),
@@ -280,6 +294,20 @@ def test_a_wrong_value_is_named_with_its_cure(
 ) -> None:
     expected = f"hsu.toml: units.x.{key}: {message.replace('{}', str(folder))}"
     assert [expected] == unit_mistakes(folder, lines)
+
+
+def test_replicas_need_to_know_when_a_worker_is_full(folder: Path) -> None:
+    expected = (
+        "hsu.toml: units.x.replicas: another worker starts when those that run are full, and without "
+        "concurrency none ever is; write concurrency = 1, or how many calls a worker takes at the same time"
+    )
+    assert [expected] == unit_mistakes(folder, f"{APP}\nreplicas = 2")
+    assert 1 == unit(folder, f"{APP}\nreplicas = 1").replicas
+
+
+def test_scale_down_without_replicas(folder: Path) -> None:
+    expected = "hsu.toml: units.x.scale_down: does nothing without replicas; write replicas = 2, or remove it"
+    assert [expected] == unit_mistakes(folder, f'{APP}\nscale_down = "30s"')
 
 
 def test_every_key_has_a_test_for_its_value_and_its_mistake() -> None:

@@ -15,7 +15,7 @@ from hsu_worker.master.messages import (
     to_status,
 )
 from hsu_worker.master.policy import Phase
-from hsu_worker.master.unit_status import UnitStatus, Usage
+from hsu_worker.master.unit_status import ReplicaStatus, UnitStatus, Usage
 
 CRASHES = (
     None,
@@ -46,6 +46,10 @@ def status(phase: Phase, retry_in: float | None, pid: int | None = 7) -> UnitSta
         starts=4,
         trigger="call",
         usage=None if pid is None else Usage(memory=1 << 40, cpu=0.25),
+        replicas=tuple(
+            ReplicaStatus(phase=phase, generation=each, leases=1, detail="pid 7", pid=pid)
+            for each in (3, 2)
+        ),
     )
 
 

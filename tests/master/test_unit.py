@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from hsu_worker.errors import ResourceExhausted, StartError, Unavailable
-from hsu_worker.master.policy import Restart
+from hsu_worker.master.policy import Restart, StartWanted
 from tests.master.sim.fakes import FOR_EVER, WELL, House, Plan, virtual
 from tests.until import until
 
@@ -209,7 +209,7 @@ async def test_t12_a_start_that_shows_progress_is_told() -> None:
 async def test_t14_a_crash_loop_slows_down_opens_the_breaker_and_recovers() -> None:
     crashes = Plan(startup=0.0, lives=0.1, ending=0.0)
     async with House(*[crashes] * 6, WELL, restart=Restart.ALWAYS, breaker=5) as it:
-        it.unit.preload()
+        it.unit.tell(StartWanted("preload"))
         await until(lambda: it.unit.state.phase == "faulted")
         opened = it.now
         assert 5 == len(it.workers)
@@ -234,7 +234,7 @@ async def test_t14_a_crash_loop_slows_down_opens_the_breaker_and_recovers() -> N
 async def test_t15_nothing_overrides_a_stop_in_a_crash_loop(at: float) -> None:
     crashes = Plan(startup=0.1, lives=0.1, ending=0.1)
     async with House(crashes, restart=Restart.ALWAYS, breaker=100) as it:
-        it.unit.preload()
+        it.unit.tell(StartWanted("preload"))
         await it.until(at)
         await it.unit.stop(hold=True)
         stopped = len(it.workers)

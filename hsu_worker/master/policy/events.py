@@ -156,9 +156,17 @@ class StartWanted:
 
 @dataclass(frozen=True, slots=True)
 class StartNeeded:
-    """Another unit depends on it: it shall run, unless something stands against it."""
+    """Something needs it, such as another unit: it shall run, unless something stands against it."""
 
     why: str
+    trigger: str = "dependency"
+
+
+@dataclass(frozen=True, slots=True)
+class Numbered:
+    """Generations up to this number are other replicas' of the unit."""
+
+    last: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,6 +247,7 @@ Event: TypeAlias = (
     | Tick
     | StartWanted
     | StartNeeded
+    | Numbered
     | Needed
     | StopAsked
     | SwapAsked

@@ -28,6 +28,7 @@ from hsu_worker.master.policy.events import (
     Leaving,
     Lost,
     Needed,
+    Numbered,
     Outgrown,
     Reconfigured,
     Release,
@@ -110,8 +111,10 @@ def note(state: State, event: Event, now: float) -> Decision:
             cause = state.cause if comes else (trigger, "somebody asked for it")
             state = evolve(state, held=False, kept_until=None, trouble=Trouble())
             return evolve(state, wanted=not comes, cause=cause), ()
-        case StartNeeded(why):
-            return dependencies.start_needed(state, why, now), ()
+        case StartNeeded():
+            return dependencies.start_needed(state, event, now), ()
+        case Numbered(last):
+            return evolve(state, last=max(state.last, last)), ()
         case Needed(count):
             return dependencies.needed(state, count, now), ()
         case StopAsked(hold):

@@ -20,6 +20,7 @@ from hsu_worker.master.policy import (
     Leaving,
     Lost,
     Needed,
+    Numbered,
     Outgrown,
     Phase,
     Probe,
@@ -198,6 +199,8 @@ class Books:
                     stands = stands or (self.health.open and self.health.blocks(now))
                 if not (stands or self._comes()):
                     self.wanted = True
+            case Numbered(last):
+                self.last = max(self.last, last)
             case Needed(count):
                 if self.needed and not count and current is not None:
                     current.quiet = now
