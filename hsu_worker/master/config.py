@@ -15,8 +15,9 @@ from hsu_worker.errors import ConfigError
 from hsu_worker.master import keys
 from hsu_worker.master.config_reader import Reader
 from hsu_worker.master.group_table import GroupConfig
+from hsu_worker.master.kinds import KINDS
 from hsu_worker.master.master_table import MasterConfig
-from hsu_worker.master.tables import KINDS, UnitConfig
+from hsu_worker.master.tables import UnitConfig
 
 __all__ = ["KINDS", "Config", "GroupConfig", "MasterConfig", "UnitConfig", "keys_table"]
 

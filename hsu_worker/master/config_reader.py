@@ -15,10 +15,11 @@ from hsu_worker.errors import ConfigError
 from hsu_worker.master.duration import NEVER
 from hsu_worker.master.group_table import GroupConfig
 from hsu_worker.master.keys import is_required, keys_of
+from hsu_worker.master.kinds import KINDS
 from hsu_worker.master.master_table import MasterConfig
 from hsu_worker.master.nearest import no_unit
 from hsu_worker.master.sharing import mistakes
-from hsu_worker.master.tables import KINDS, UnitConfig
+from hsu_worker.master.tables import UnitConfig
 from hsu_worker.master.values import toml, wrong
 
 _UNIT_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
@@ -176,6 +177,11 @@ class Reader:
                     (*where, "replicas"),
                     "another worker starts when those that run are full, and without concurrency none ever is;"
                     " write concurrency = 1, or how many calls a worker takes at the same time",
+                )
+            if values.get("replicas", 1) > 1 and values.get("lifetime") == "survive":
+                self._mistake(
+                    (*where, "replicas"),
+                    'a master adopts one worker of a unit; remove it, or lifetime = "survive"',
                 )
             if "scale_down" in value and values.get("replicas") == 1:
                 self._mistake(

@@ -61,6 +61,11 @@ class Replicas:
         return tuple(self._units)
 
     @property
+    def state(self) -> policy.State:
+        """What the policy of the first knows; for reading."""
+        return self._first.state
+
+    @property
     def config(self) -> UnitConfig:
         """As `Unit.config`."""
         return self._first.config
@@ -138,7 +143,7 @@ class Replicas:
     async def stop(self, *, hold: bool = False) -> None:
         """As `Unit.stop`, of all."""
         if hold or all(unit.state.current is None for unit in self._units):
-            self._callers.refuse(refusals.stopped(self._first.state))
+            self._callers.refuse(refusals.stopped(self.state))
         further = [unit.stop() for unit in self._further]
         await asyncio.gather(self._first.stop(hold=hold), *further)
 
@@ -254,7 +259,7 @@ class Replicas:
                 unit = await self._callers.wait(caller, until, again=again)
             except TimeoutError:
                 note = "" if self.worker is None else self.worker.progress
-                raise refusals.late(self._first.state, note, own=deadline is not None) from None
+                raise refusals.late(self.state, note, own=deadline is not None) from None
             if unit in self._units and self._look_at(unit).room:
                 return unit
             again = True
@@ -265,15 +270,15 @@ class Replicas:
         if standing is not None:
             return standing
         if not (caller.start or any(each.serves for each in seen)):
-            return refusals.not_running(self._first.state)
+            return refusals.not_running(self.state)
         if way and all(each.serves for each in seen):
-            return refusals.cycle(self._first.state, way)
-        full = len(self._callers) >= self._first.state.rules.queue
-        return refusals.full(self._first.state) if full else None
+            return refusals.cycle(self.state, way)
+        full = len(self._callers) >= self.state.rules.queue
+        return refusals.full(self.state) if full else None
 
     def _standing(self) -> RpcError | None:
         """As `refusals.standing`, of all."""
-        now, state = self._loop.time(), self._first.state
+        now, state = self._loop.time(), self.state
         if state.closed or state.held:
             return refusals.standing(state, now)
         if any(each.serves or each.leases or each.coming for each in self._seen()):
@@ -309,11 +314,11 @@ class Replicas:
     def _plan(self) -> None:
         self._planned = None
         starts = [each.start for each in self._callers.in_turn()]
-        choice = chooser.choose(self._seen(), starts, chooser.most(self._first.state))
+        choice = chooser.choose(self._seen(), starts, chooser.most(self.state))
         for number in choice.grants:
             self._callers.send(self._units[number])
         if choice.lost:
-            self._callers.refuse(self._standing() or refusals.not_running(self._first.state))
+            self._callers.refuse(self._standing() or refusals.not_running(self.state))
         for number in choice.starts:
             unit = self._units[number]
             self._launch_as_the_first(unit)

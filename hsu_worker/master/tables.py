@@ -10,48 +10,16 @@ from typing import Literal
 
 from hsu_worker.master import values
 from hsu_worker.master.keys import key
+from hsu_worker.master.kinds import UnitKind
 from hsu_worker.master.policy.trouble import Restart
-
-#: The keys of which a unit has exactly one: it says what the unit is.
-KINDS = ("app", "command", "address", "register")
 
 _LAUNCHED = ("app", "command")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class UnitConfig:
+class UnitConfig(UnitKind):
     """One table `[units.NAME]`. Times are in seconds."""
 
-    name: str
-    app: str | None = key(
-        values.import_string,
-        "A Python worker: the module and the name of its app or service.",
-        value='`"module:App"`',
-    )
-    command: tuple[str, ...] | None = key(
-        values.command,
-        "A worker in any language: the program and its arguments."
-        " A program with a slash is relative to the file's folder.",
-        value='`["./bin/worker"]`',
-    )
-    address: str | None = key(
-        values.address,
-        "A worker that runs already and is never stopped: where it listens.",
-        value='`"tcp:127.0.0.1:5000"`',
-    )
-    register: bool = key(
-        values.only_true,
-        "A worker that somebody else starts, and that registers itself.",
-        value="`true`",
-        factory=bool,
-    )
-    implements: tuple[str, ...] = key(
-        values.interfaces,
-        "The interfaces that it implements; checked when it starts.",
-        value='`["hsu.a.v1.InterfaceA"]`',
-        otherwise="required",
-        required=True,
-    )
     idle: float = key(
         values.duration(never=True),
         'Stop the process this long after the last call; `"never"` keeps it.',
@@ -404,8 +372,3 @@ class UnitConfig:
         if self.app:
             return [str(self.python), "-m", "hsu_worker.worker", self.app]
         return list(self.command or ())
-
-    @property
-    def kind(self) -> str:
-        """The one of `KINDS` that it has."""
-        return next(kind for kind in KINDS if getattr(self, kind))

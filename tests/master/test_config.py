@@ -305,6 +305,15 @@ def test_replicas_need_to_know_when_a_worker_is_full(folder: Path) -> None:
     assert 1 == unit(folder, f"{APP}\nreplicas = 1").replicas
 
 
+def test_replicas_do_not_survive(folder: Path) -> None:
+    expected = (
+        "hsu.toml: units.x.replicas: a master adopts one worker of a unit; "
+        'remove it, or lifetime = "survive"'
+    )
+    lines = ("concurrency = 1", "replicas = 2", 'lifetime = "survive"')
+    assert [expected] == unit_mistakes(folder, APP, *lines)
+
+
 def test_scale_down_without_replicas(folder: Path) -> None:
     expected = "hsu.toml: units.x.scale_down: does nothing without replicas; write replicas = 2, or remove it"
     assert [expected] == unit_mistakes(folder, f'{APP}\nscale_down = "30s"')

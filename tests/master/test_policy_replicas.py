@@ -1,6 +1,7 @@
 """Which replica takes a call, and whether another one is to start: the decision alone."""
 
 import sys
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -115,7 +116,8 @@ def test_whatever_it_looks_like(row: list[Replica], callers: list[bool]) -> None
 
 def state(*events: Event, **rules: object) -> State:
     """After some events, one each second."""
-    found = State(rules=Rules(unit="u", concurrency=2, **rules))  # type: ignore[arg-type]
+    keys: dict[str, Any] = {"concurrency": 2, **rules}
+    found = State(rules=Rules(unit="u", **keys))
     for now, event in enumerate(events):
         found, _ = decide(found, event, now)
     return found
@@ -152,10 +154,7 @@ def test_an_open_breaker_lets_nobody_start_it() -> None:
 
 
 def test_without_a_bound_there_is_always_room() -> None:
-    one = State(rules=Rules(unit="u"))
-    for now, event in enumerate((WANTED, READY)):
-        one, _ = decide(one, event, now)
-    assert sys.maxsize == seen(one, 0, 10.0).room
+    assert sys.maxsize == seen(state(WANTED, READY, concurrency=None), 0, 10.0).room
 
 
 def test_numbers_of_other_replicas_are_never_used_again() -> None:

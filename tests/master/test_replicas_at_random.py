@@ -65,11 +65,12 @@ async def one_life(seed: int) -> list[int | str]:
             warm_fails=dice.choice(("", "", "stop", "start")),
         )
 
+    concurrency = dice.choice((1, 2))
     it = Row(
         *(plan() for _ in range(40)),
         WELL,
         replicas=dice.choice((1, 2, 3, 5)),
-        concurrency=dice.choice((1, 2)),
+        concurrency=concurrency,
         idle=dice.choice((0.5, 2.0)),
         scale_down=dice.choice((None, 0.3)),
         pinned=dice.random() < 0.2,
@@ -123,7 +124,7 @@ async def one_life(seed: int) -> list[int | str]:
     await asyncio.gather(*deeds)
     if calm:
         assert it.most_alive <= it.config.replicas
-    assert all(worker.peak <= it.config.concurrency for worker in it.workers)
+    assert all(worker.peak <= concurrency for worker in it.workers)
     # Whatever happened: in time only the one is left that nothing may stop.
     await asyncio.sleep(30.0)
     kept = it.replicas.units[0] if it.config.pinned else None

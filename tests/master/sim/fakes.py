@@ -5,7 +5,7 @@ import functools
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import Any, ParamSpec, cast
+from typing import Any, ParamSpec, Self, cast
 
 import grpc
 import grpc.aio
@@ -299,7 +299,7 @@ class House:
         assert (0, (), ()) == (state.leases, state.waiters, state.generations)
         assert not self.unit.books.swaps
 
-    async def __aenter__(self) -> "House":
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, kind: object, *_: object) -> None:
