@@ -1,5 +1,7 @@
 """What is called as a unit of a master: the same echo as the control's."""
 
+from time import thread_time
+
 from hsu_worker import Requests, implements
 from tests.gen.hsu_test_kinds import Answer, Ask, Kinds
 
@@ -19,3 +21,13 @@ class Echo:
     async def bidi(self, requests: Requests[Ask]):  # type: ignore[no-untyped-def]
         async for request in requests:
             yield Answer(text=request.text)
+
+
+@implements(Kinds)
+class Busy(Echo):
+    async def unary(self, request: Ask) -> Answer:
+        """Compute for so many milliseconds."""
+        until = thread_time() + request.number / 1e3
+        while thread_time() < until:
+            sum(range(100))
+        return Answer()

@@ -11,6 +11,7 @@ from bench.page import rendered
 from bench.picture import PICTURES
 from bench.rows import ROWS
 from bench.rows.crowds import crowd
+from bench.rows.replicas import replicated
 from bench.rows.scale import running
 from bench.table import table
 
@@ -97,6 +98,11 @@ async def test_a_crowd_is_started_measured_and_stopped() -> None:
     for row in (answered, first, shared, private):
         assert series == tuple(row.samples)
     assert {"the keeper", "its templates"} == set(beside.samples)
+
+
+async def test_replicas_are_measured_beside_a_single_worker() -> None:
+    [row] = await replicated(full=False)
+    assert {"control", "2 replicas", "control again"} == set(row.samples)
 
 
 async def test_few_of_many_units_run() -> None:

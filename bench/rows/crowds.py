@@ -10,6 +10,7 @@ from bench.bare import Bare, bares
 from bench.masters import answer, check_made, master, unit, warm
 from bench.measure import Measure, Row, rounds
 from bench.processes import keeper, memory
+from bench.rows.replicas import replicated
 from hsu_worker.master import Master
 
 T = TypeVar("T")
@@ -22,8 +23,8 @@ IDLE: Final = 0.3
 
 
 async def crowds(full: bool) -> list[Row]:
-    """1, 10 and 50 workers at once."""
-    found = []
+    """1, 10 and 50 workers at once, and several of one unit."""
+    found = await replicated(full)
     for count, quick, most in CROWDS:
         found += await crowd(count, most if full else quick)
     return found

@@ -12,6 +12,7 @@ from tests.master import (
     test_faults_mutants,
     test_fork,
     test_keeper_mutants,
+    test_replicas_mutants,
     test_survival_mutants,
 )
 from tests.master.sim import mutants, town_mutants
@@ -25,7 +26,7 @@ ROWS = {
 
 #: The faults that only a process can show.
 PROCESSES = {
-    f"T{n}" for n in (*range(7, 14), *range(16, 28), *range(31, 39), 41, 42, *range(43, 53))
+    f"T{n}" for n in (*range(7, 14), *range(16, 28), *range(31, 39), 41, 42, *range(43, 54))
 }
 
 
@@ -43,7 +44,7 @@ def named(row: str) -> Iterator[tuple[str, str, str]]:
 
 
 def test_each_fault_of_today_has_a_row() -> None:
-    assert [f"T{n}" for n in range(1, 53)] == list(ROWS)
+    assert [f"T{n}" for n in range(1, 54)] == list(ROWS)
 
 
 @pytest.mark.parametrize("row", ROWS)
@@ -61,6 +62,7 @@ def test_the_planted_bugs_are_where_the_page_says() -> None:
         "test_keeper_mutants.py": {
             each.fault.partition(":")[0] for each in test_keeper_mutants.MUTANTS
         },
+        "test_replicas_mutants.py": {"T53" for _ in test_replicas_mutants.MUTANTS},
         "test_survival_mutants.py": {each.row for each in test_survival_mutants.MUTANTS},
         "test_fork.py": {row for row, *_ in test_fork.PLANTED},
         "test_faults_mutants.py": {

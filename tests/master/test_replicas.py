@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from hsu_worker.errors import FailedPrecondition, ResourceExhausted, Unavailable
-from hsu_worker.master.policy import Phase
+from hsu_worker.master.policy import Phase, Restart
 from tests.master.sim.fakes import WELL, Plan, virtual
 from tests.master.sim.row import Row
 
@@ -177,7 +177,7 @@ async def test_swaps_of_all_under_load_lose_no_call() -> None:
         ends: list[int | str] = []
 
         async def caller(length: float) -> None:
-            while not stop.is_set():
+            while not stop.is_set() and all(isinstance(end, int) for end in ends[-1:]):
                 ends.append((await it.call(length))[1])
 
         callers = [asyncio.ensure_future(caller(0.01 + n / 100)) for n in range(8)]
@@ -306,3 +306,34 @@ async def test_a_warm_one_is_woken_before_another_one_is_started() -> None:
         assert [Phase.WARM, Phase.WARM, Phase.ABSENT] == it.phases
         assert {1, 2} == {end for _, end in await asyncio.gather(it.call(1.0), it.call(1.0))}
         assert 2 == len(it.workers)
+
+
+@virtual
+async def test_after_a_failure_only_the_one_that_failed_is_tried_until_it_serves() -> None:
+    async with Row(Plan(lives=2.0), WELL, replicas=3, idle=60.0) as it:
+        await it.call()
+        await it.until(4.0)
+        calls = [asyncio.ensure_future(it.call(9.0)) for _ in range(3)]
+        await it.until(4.5)
+        assert [0.0, 4.0] == it.starts
+        await it.until(5.5)
+        assert [0.0, 4.0, 5.0, 5.0] == it.starts
+        await asyncio.gather(*calls)
+
+
+@virtual
+async def test_who_waits_for_what_is_never_started_again_is_told() -> None:
+    async with Row(Plan(lives=6.0), Plan(lives=6.0), restart=Restart.NEVER) as it:
+        running = [asyncio.ensure_future(it.call(60.0)) for _ in range(2)]
+        await it.until(2.0)
+        late = asyncio.ensure_future(it.call())
+        assert [(7.0, "UNAVAILABLE unknown")] * 2 == await asyncio.gather(*running)
+        assert (7.5, "UNAVAILABLE no") == await late
+        with pytest.raises(
+            Unavailable, match='it failed, and has restart = "never"; start it with'
+        ):
+            async with it.replicas.lease(None)(None):
+                pass
+        await it.replicas.start()
+        ends = await asyncio.gather(it.call(1.0), it.call(1.0))
+        assert {3, 4} == {end for _, end in ends}

@@ -36,6 +36,20 @@ async def test_a_caller_may_leave_in_the_instant_in_which_it_has_room(step: int)
 
 @pytest.mark.parametrize("step", range(14))
 @virtual
+async def test_who_comes_in_the_instant_of_a_grant_waits_for_the_next(step: int) -> None:
+    async with Row(replicas=1, idle=60.0) as it:
+        await it.call()
+        first = asyncio.ensure_future(it.call(1.0))
+        await passes(5)
+        second = asyncio.ensure_future(it.call(1.0))
+        await it.until(2.0)
+        await passes(step)
+        third = asyncio.ensure_future(it.call(1.0))
+        assert [2.0, 3.0, 4.0] == [at for at, _ in await asyncio.gather(first, second, third)]
+
+
+@pytest.mark.parametrize("step", range(14))
+@virtual
 async def test_a_worker_may_be_lost_in_the_instant_in_which_it_has_room(step: int) -> None:
     async with Row(idle=60.0) as it:
         await asyncio.gather(it.call(), it.call())
