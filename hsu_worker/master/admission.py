@@ -12,10 +12,10 @@ from hsu_worker.master.alarm import Alarm
 from hsu_worker.master.launcher import Worker
 from hsu_worker.master.policy import Phase
 from hsu_worker.master.process_stat import own_memory
+from hsu_worker.master.replicas import Owner, Replicas
 from hsu_worker.master.residence import Residence
 from hsu_worker.master.residency import Tenant, Use, texts
 from hsu_worker.master.shortage import oom_kills, ran_short
-from hsu_worker.master.unit import Unit
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ class Admission:
         units: By name; one that is missing is on its way out.
     """
 
-    def __init__(self, units: Mapping[str, Unit]) -> None:
+    def __init__(self, units: Mapping[str, Owner]) -> None:
         self._units = units
         self._state = residency.State()
         self._waiting: dict[Tenant, _Place] = {}
@@ -107,7 +107,8 @@ class Admission:
                 pass
 
     def _seen(self, tenant: Tenant) -> Use:
-        unit = self._units.get(tenant.unit)
+        owner = self._units.get(tenant.unit)
+        unit = owner.holder(tenant.generation) if isinstance(owner, Replicas) else owner
         state = None if unit is None else unit.state
         generation = None if state is None else state.find(tenant.generation)
         if state is None or generation is None:

@@ -19,6 +19,7 @@ from hsu_worker.master.policy import Phase, refusals
 from hsu_worker.master.policy import replicas as chooser
 from hsu_worker.master.tables import UnitConfig
 from hsu_worker.master.unit import Unit
+from hsu_worker.master.unit_rules import rules_of
 from hsu_worker.wire.chain import cycle
 from hsu_worker.wire.connection import Connection, Lease, check_loop
 
@@ -39,6 +40,7 @@ class Replicas:
     def __init__(self, first: Unit, make: Callable[[UnitConfig, UnitLog], Unit]) -> None:
         self.on_standing: Callable[[], None] = _nobody
         """As `Unit.on_standing`."""
+        self._on_event: Callable[[], None] | None = None
         self.log = first.log
         self.history = first.history
         self.dependents = first.dependents
@@ -99,6 +101,25 @@ class Replicas:
     def others_bound(self, seconds: float) -> None:
         for unit in self._units:
             unit.others_bound = seconds
+
+    @property
+    def on_event(self) -> Callable[[], None] | None:
+        """As `Unit.on_event`."""
+        return self._on_event
+
+    @on_event.setter
+    def on_event(self, told: Callable[[], None] | None) -> None:
+        self._on_event = told
+        self._listen()
+
+    def holder(self, generation: int) -> Unit:
+        """The owner of a generation; of one that has gone, it is the first."""
+        having = (unit for unit in self._units if unit.state.find(generation) is not None)
+        return next(having, self._first)
+
+    def evict(self, generation: int, why: str, *, drain: bool) -> None:
+        """As `Unit.evict`."""
+        self.holder(generation).evict(generation, why, drain=drain)
 
     def lease(
         self,
@@ -234,7 +255,7 @@ class Replicas:
         """A further one idles by itself, whatever keeps the first."""
         config = self.config
         idle = config.idle if config.scale_down is None else config.scale_down
-        rules = replace(config.rules, idle=None if idle == NEVER else idle)
+        rules = replace(rules_of(config), idle=None if idle == NEVER else idle)
         unit.tell(policy.Reconfigured(rules, None))
 
     def _launch_as_the_first(self, unit: Unit) -> None:
@@ -299,14 +320,25 @@ class Replicas:
             for other in self._units:
                 if other is not unit:
                     other.tell(policy.Numbered(self._last))
-        if isinstance(event, policy.StartFailed) and state.current is not None:
+        if isinstance(event, policy.StartFailed) and not event.again and state.current is not None:
             serving = any(each.serves for each in self._seen())
             if event.generation == state.current.number and not serving:
                 self._callers.refuse(event.error)
+
+    def _listen(self) -> None:
+        """While nobody waits, calls that come and go are none of its business, and cost less."""
+        heard = self._hear if self._callers or self._on_event else None
+        for unit in self._units:
+            unit.on_event = heard
+
+    def _hear(self) -> None:
         if self._callers:
             self._replan()
+        if self._on_event is not None:
+            self._on_event()
 
     def _replan(self) -> None:
+        self._listen()
         # Once for all that happens in one turn of the loop.
         if self._planned is None:
             self._planned = self._loop.call_soon(self._plan)
@@ -323,6 +355,7 @@ class Replicas:
             unit = self._units[number]
             self._launch_as_the_first(unit)
             unit.tell(policy.StartNeeded(self._cause(), "call"))
+        self._listen()
 
     def _cause(self) -> str:
         first, *others = self._callers.in_turn()

@@ -101,6 +101,9 @@ def _exclusive(
                 (*own, "pinned"),
                 f"no other unit of the exclusive group {group!r} could ever run; remove it",
             )
+        if unit.replicas > 1:
+            text = f"the exclusive group {group!r} has room for one worker; remove it"
+            yield (*own, "replicas"), text
         if unit.prewarm:
             yield (
                 (*own, "prewarm"),
@@ -140,6 +143,9 @@ def _of_pool(
             beside = f"beside the {size(held)} of the pinned {names}"
             text = f"{size(memory)} don't fit into the {most} of {header} {beside}"
             yield ("units", unit.name, "memory"), text
+        elif memory * unit.replicas > table.memory:
+            text = f"so many take {size(memory * unit.replicas)}, more than the {most} of {header}; write fewer"
+            yield ("units", unit.name, "replicas"), text
         needed = [each for each in _needed(unit, units).values() if each in there]
         together = memory + sum(each.memory or 0 for each in needed)
         if memory <= table.memory < together:

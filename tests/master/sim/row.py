@@ -7,6 +7,7 @@ from hsu_worker.master.logs import UnitLog
 from hsu_worker.master.policy import Phase
 from hsu_worker.master.replicas import Replicas
 from hsu_worker.master.tables import UnitConfig
+from hsu_worker.master.unit_rules import rules_of
 from tests.gen.hsu_test_kinds import KindsClient
 from tests.master.sim.books import Books
 from tests.master.sim.fakes import CheckedUnit, FakeWorker, House, Plan
@@ -48,7 +49,7 @@ class Row(House):
 
     def _another(self, config: UnitConfig, log: UnitLog) -> CheckedUnit:
         unit = CheckedUnit(config, self._make, self._tell, log)
-        unit.books = Books(config.rules)
+        unit.books = Books(rules_of(config))
         self.owners.append(unit)
         return unit
 
