@@ -10,7 +10,7 @@ from hsu_worker.errors import RpcError
 from hsu_worker.gen.hsu_core import RegisterRequest, RegistryClient
 from hsu_worker.master import Config
 from hsu_worker.wire.connection import Connection
-from tests.gen.hsu_test_kinds import Ask
+from tests.gen.hsu_test_kinds import Ask, Kinds
 from tests.master.running import Running, app, processes_in, running, text
 from tests.until import until
 
@@ -145,3 +145,24 @@ async def test_nobody_stands_in_for_a_unit_with_replicas(tmp_path: Path) -> None
             await connection.close()
     assert not answer.accepted
     assert "unit 'u' has 2 replicas, and no single place; write replicas = 1" == answer.reason
+
+
+async def test_replicas_that_idle_go_for_a_unit_that_needs_their_memory(tmp_path: Path) -> None:
+    launch = app(tmp_path, HOLD)
+    first = text(launch, *TWO, 'memory = "300MB"')
+    other = text(launch, 'memory = "500MB"').replace("[units.u]", "[units.v]")
+    routes = '[routes]\n"hsu.test.v1.Kinds" = "u"'
+    shared = '[master]\nmemory = "700MB"\nmin_residency = "50ms"'
+    async with running(tmp_path, f"{first}\n{other}\n{routes}\n{shared}") as it:
+        calls = [asyncio.create_task(_outcome(it, number)) for number in range(2)]
+        await until(lambda: len(_held(tmp_path)) == 2)
+        v = it.master.client(Kinds, unit="v")
+        call = asyncio.create_task(v.unary(Ask(number=9), timeout=60))
+        await until(lambda: it.master.status()["v"].waiters == 1)
+        (tmp_path / "go").touch()
+        # Both have to go: 300 MB beside 500 MB are too much.
+        ends = {*await asyncio.gather(*calls), (await call).text}
+        assert len(ends) == 3
+        assert all(end.isdigit() for end in ends)
+        evicted = [event.generation for event in it.master.why("u") if event.trigger == "evicted"]
+        assert {1, 2} == set(evicted)

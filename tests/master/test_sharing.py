@@ -115,6 +115,18 @@ def test_without_a_budget_or_a_group_nothing_is_shared() -> None:
             ],
         ),
         (
+            [GPU, '[master]\nmemory = "700MB"'],
+            {
+                "a": 'groups = ["gpu"]\nconcurrency = 1\nreplicas = 2',
+                "b": 'memory = "300MB"\nconcurrency = 1\nreplicas = 3',
+                "c": 'memory = "300MB"\nconcurrency = 1\nreplicas = 2',
+            },
+            [
+                "units.a.replicas: the exclusive group 'gpu' has room for one worker; remove it",
+                "units.b.replicas: so many take 900 MB, more than the 700 MB of [master]; write fewer",
+            ],
+        ),
+        (
             ['[groups.small]\nmemory = "200MB"', '[master]\nmemory = "700MB"'],
             {
                 "a": 'memory = "800MB"',
