@@ -41,6 +41,7 @@ async def test_the_units_are_listed(shell: Shell) -> None:
         "starts": 1,
         "trigger": "asked",
         "usage": None,
+        "replicas": [],
     } == unit
 
 
