@@ -87,8 +87,8 @@ MUTANTS = [
     ),
     Mutant(
         "T21: what cleared its environment is nobody's",
-        "                unit.note_descendants(processes)\n",
-        "",
+        "OSError):\n                unit.note_descendants(processes)\n",
+        "OSError):\n",
         test_keeper.test_what_cleared_its_environment_and_left_the_group_does_not_outlive_it,
     ),
     Mutant(

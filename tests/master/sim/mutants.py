@@ -347,7 +347,7 @@ MUTANTS = (
         "T29",
         "note:_start_failed",
         "if generation is state.candidate:",
-        "state = _failed(state, 'x', now, draw, [], number)\n    if generation is state.candidate:",
+        "state = _failed(state, 'x', now, event.draw, [], number)\n    if generation is state.candidate:",
     ),
     Mutant(
         "a failed swap of which nobody is told",
