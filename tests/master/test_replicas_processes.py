@@ -40,7 +40,7 @@ def _held(folder: Path) -> dict[int, int]:
 async def test_t53_four_callers_run_two_at_a_time_in_the_order_in_which_they_came(
     tmp_path: Path,
 ) -> None:
-    async with running(tmp_path, text(app(tmp_path, HOLD), *TWO)) as it:
+    async with running(tmp_path, text(app(tmp_path, HOLD), *TWO, 'drain = "1s"')) as it:
         calls = [asyncio.create_task(_outcome(it, number)) for number in range(4)]
         await until(lambda: len(_held(tmp_path)) == 2)
         status = it.master.status()["u"]
