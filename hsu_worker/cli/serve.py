@@ -239,7 +239,9 @@ def _port(text: str) -> int | None:
     """The port that a platform wants us to listen on, if it does."""
     if not text:
         return None
-    if not (text.isascii() and text.isdigit() and int(text) <= 65535):
+    from hsu_worker.wire.address import is_port
+
+    if not is_port(text):
         raise click.UsageError(
             f"PORT={text!r} in the environment is not a port; correct it, or give --listen or --port"
         )

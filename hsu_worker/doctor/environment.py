@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from hsu_worker.doctor.finding import Check, Finding, ok, warning
+from hsu_worker.wire.address import is_port
 from hsu_worker.wire.launch import LaunchVariables
 
 _PREFIX: Final = "HSU_"
@@ -15,7 +16,6 @@ _PREFIX: Final = "HSU_"
 _OTHERS: Final = ("HSU_MASTER_TOKEN_FILE", "HSU_KEEPER_ID", "HSU_CHECK_LAUNCH")
 #: How like a known name one has to be, of 1, to be a mistake: programs have variables of their own.
 _LIKENESS: Final = 0.85
-_PORTS: Final = 65535
 
 
 def environment(variables: Collection[str]) -> Check:
@@ -41,7 +41,7 @@ def _misspelt(known: Collection[str]) -> Iterator[Finding]:
 
 
 def _port(text: str) -> Iterator[Finding]:
-    if text and not (text.isascii() and text.isdigit() and int(text) <= _PORTS):
+    if text and not is_port(text):
         yield warning(
             "environment",
             f"PORT={text!r} is not a port, and `hsu-worker serve` refuses it",

@@ -115,6 +115,11 @@ class Address:
         return self.target if self.is_unix else f"tcp:{self.target}"
 
 
+def is_port(text: str) -> bool:
+    """The text is the number of a port, or 0."""
+    return text.isascii() and text.isdigit() and int(text) <= 65535
+
+
 def _path(text: str, path: str) -> str:
     if not path.startswith("/"):
         raise MalformedAddress(f"address {text!r}: the path is not absolute; {_CURE}")

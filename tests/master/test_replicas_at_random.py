@@ -8,7 +8,7 @@ import pytest
 
 from hsu_worker.errors import RpcError
 from hsu_worker.master.policy import Restart
-from tests.master.sim.clock import run
+from tests.master.lives import live_a_hundred
 from tests.master.sim.fakes import WELL, Plan, virtual
 from tests.master.sim.row import Row
 from tests.master.test_unit_at_random import OUTCOMES, ended, passes
@@ -150,15 +150,4 @@ async def one_life(seed: int) -> list[int | str]:
 
 @pytest.mark.parametrize("first", range(0, SEEDS, 100))
 def test_whatever_happens_each_call_ends_once_and_nothing_is_left(first: int) -> None:
-    served = 0
-    for seed in range(first, first + 100):
-        try:
-            ends = run(one_life(seed))
-        except (Exception, asyncio.CancelledError):
-            print(f"seed {seed}")
-            raise
-        assert 40 == len(ends)
-        told = {end for end in ends if isinstance(end, str)} - {"left"}
-        assert told <= OUTCOMES, f"seed {seed}"
-        served += sum(isinstance(end, int) for end in ends)
-    assert served > 1000
+    live_a_hundred(one_life, first, calls=40, outcomes=OUTCOMES)

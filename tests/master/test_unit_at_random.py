@@ -8,6 +8,7 @@ import pytest
 
 from hsu_worker.errors import RpcError
 from hsu_worker.master.policy import Restart
+from tests.master.lives import live_a_hundred
 from tests.master.sim.clock import run
 from tests.master.sim.fakes import WELL, House, Plan, virtual
 
@@ -238,18 +239,7 @@ async def one_life(seed: int) -> list[int | str]:
 
 @pytest.mark.parametrize("first", range(0, SEEDS, 100))
 def test_t40_whatever_happens_each_call_ends_once_and_nothing_is_left(first: int) -> None:
-    served = 0
-    for seed in range(first, first + 100):
-        try:
-            ends = run(one_life(seed))
-        except (Exception, asyncio.CancelledError):
-            print(f"seed {seed}")
-            raise
-        assert 30 == len(ends)
-        told = {end for end in ends if isinstance(end, str)} - {"left"}
-        assert told <= OUTCOMES, f"seed {seed}"
-        served += sum(isinstance(end, int) for end in ends)
-    assert served > 1000
+    live_a_hundred(one_life, first, calls=30, outcomes=OUTCOMES)
 
 
 def test_the_virtual_clock_tells_who_waits_for_ever() -> None:
