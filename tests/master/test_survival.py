@@ -125,10 +125,11 @@ class World:
         return path
 
     def logged(self) -> list[int]:
-        """The numbers of the lines in the log file."""
+        """The numbers of the lines in the log file; the last one may be half written yet."""
         if not (self.folder / "u.log").exists():
             return []
-        lines = [json.loads(line) for line in (self.folder / "u.log").read_text().splitlines()]
+        whole, _, _ = (self.folder / "u.log").read_text().rpartition("\n")
+        lines = [json.loads(line) for line in whole.splitlines()]
         texts = [line["text"] for line in lines if line.get("source") == "stdout"]
         return [int(text.split()[1]) for text in texts if text.startswith("line ")]
 
