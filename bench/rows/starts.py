@@ -62,8 +62,8 @@ async def starts(full: bool) -> list[Row]:
             await until(lambda: standbys._ready)
             began = perf_counter()
             await answer(it, "prewarmed")
-            check_made(it, "prewarmed", forked=True)
             took = _ms(began)
+            check_made(it, "prewarmed", forked=True)
             await absent(it, "prewarmed")
             return (took,)
 
