@@ -9,7 +9,8 @@ from hsu_worker.conformance.catalog import CHECKS
 from hsu_worker.conformance.check import Lane
 from hsu_worker.master.tables import UnitConfig
 from tests.conformance.forking import NOT_OF_FORKS, forking
-from tests.conformance.mutants import CLAIM, EVERY, MUTANTS, SETTLE, Mutant, whole
+from tests.conformance.mutants import FAMILIES, MUTANTS
+from tests.conformance.mutants.mutant import CLAIM, EVERY, SETTLE, Mutant, whole
 from tests.conformance.stubs import compiled
 
 #: Mutants that are checked at the same time.
@@ -67,3 +68,11 @@ def test_the_check_notices(mutant: Mutant, reports: dict[str, Report]) -> None:
 def test_every_check_has_a_fault_that_it_notices() -> None:
     # The one that is left is in test_check.py.
     assert LAUNCHED == {mutant.check for mutant in MUTANTS}
+
+
+def test_a_fault_stands_in_the_file_of_its_check() -> None:
+    groups = {
+        family.__name__.rpartition(".")[2]: {CHECKS[each.check].group for each in family.MUTANTS}
+        for family in FAMILIES
+    }
+    assert {name: {name} for name in groups} == groups

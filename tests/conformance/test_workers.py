@@ -9,7 +9,7 @@ from hsu_worker.conformance import Help, Level, Outcome, Report, bounds, check, 
 from hsu_worker.conformance.catalog import CHECKS
 from hsu_worker.conformance.check import Lane
 from tests.conformance.forking import NOT_OF_FORKS, forking
-from tests.conformance.mutants import CLAIM
+from tests.conformance.mutants.mutant import CLAIM
 from tests.conformance.stubs import ROOT, compiled
 from tests.worker.process import write_service
 

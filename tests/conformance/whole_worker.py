@@ -2,7 +2,7 @@
 
 It imports nothing of hsu_worker; the modules of hsu_core.proto and hsu_test_kinds.proto are protoc's,
 and their folder is on PYTHONPATH. Variables tell it to do what the kit asks for: WHOLE_SLOW,
-WHOLE_FAIL, WHOLE_STUCK, WHOLE_FLOOD and WHOLE_CHILD. tests/conformance/mutants.py breaks it, a line at a time.
+WHOLE_FAIL, WHOLE_STUCK, WHOLE_FLOOD and WHOLE_CHILD. tests/conformance/mutants/ breaks it, a line at a time.
 """
 
 import asyncio

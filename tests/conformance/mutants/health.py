@@ -1,0 +1,37 @@
+"""Workers that break what checks/health.py asks for."""
+
+from tests.conformance.mutants.mutant import Mutant
+
+MUTANTS = (
+    Mutant("health-states", '"SERVING" if running else', '"SERVING" if True else', "SERVING"),
+    Mutant(
+        "health-live",
+        'if name == "live":',
+        'if name == "live" and self.state == core.STATE_RUNNING:',
+        "NOT_FOUND",
+    ),
+    Mutant(
+        "health-unknown",
+        "        return None\n\n    # ---- the life",
+        "        return 2\n\n    # ---- the life",
+        "NOT_SERVING",
+    ),
+    Mutant(
+        "health-watch",
+        "            await self.change()\n\n    async def List",
+        "            await asyncio.sleep(3600)\n\n    async def List",
+        "Watch tells no change",
+    ),
+    Mutant(
+        "health-watch",
+        "            await self.change()\n\n    async def List",
+        "            return\n\n    async def List",
+        "Watch has ended",
+    ),
+    Mutant(
+        "health-list",
+        'for name in ("", "live", INTERFACE.full_name):\n            # A map',
+        'for name in ("", INTERFACE.full_name):\n            # A map',
+        "['live']",
+    ),
+)
