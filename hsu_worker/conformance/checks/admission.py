@@ -9,7 +9,7 @@ from hsu_worker.conformance import bounds
 from hsu_worker.conformance.asking import Answer
 from hsu_worker.conformance.check import Lane, Level, check, check_on
 from hsu_worker.conformance.family import family
-from hsu_worker.conformance.finding import Skipped, expect, expect_that
+from hsu_worker.conformance.finding import Skipped, during, expect, expect_that
 from hsu_worker.conformance.lab import Lab
 from hsu_worker.conformance.worker import Worker, path_of
 from hsu_worker.errors import RpcError
@@ -38,44 +38,56 @@ def _paths(lab: Lab, worker: Worker) -> list[tuple[str, bool]]:
 
 
 async def _refused(lab: Lab, worker: Worker, metadata: Metadata, what: str) -> list[Answer]:
-    """Demand that nothing can be called with some metadata; returns the refusals."""
+    """Demand that nothing can be called with some metadata, and nothing changes; returns the refusals."""
     if not worker.token:
         raise Skipped("it is called without a token")
-    answers = []
+    state, answers = await worker.state(), []
     for path, streams in _paths(lab, worker):
         answer = await worker.ask(path, streams=streams, metadata=metadata)
         # Nobody has to refuse what he does not serve.
         if answer.code != "UNIMPLEMENTED":
             expect_that(answer.code == "UNAUTHENTICATED", f"{path} {what}: UNAUTHENTICATED", answer)
             answers.append(answer)
+    # Others may start or stop one that serves them.
     if not lab.careful:
-        await worker.expect_state("STOPPED")
+        await worker.expect_state(state)
     return answers
+
+
+async def _refused_in_both(lab: Lab, worker: Worker, what: str, *forms: Metadata) -> None:
+    """Demand so with each of some metadata, in STOPPED and in RUNNING."""
+    for metadata in forms:
+        await _refused(lab, worker, metadata, what)
+    if not lab.careful:
+        await worker.run()
+        with during("in RUNNING"):
+            for metadata in forms:
+                await _refused(lab, worker, metadata, what)
 
 
 @check_on(
     Lane.STOPPED,
     Level.MUST,
     "T1",
-    "Whoever presents no token is UNAUTHENTICATED, whatever he calls, and nothing happens.",
+    "Whoever presents no token is UNAUTHENTICATED in STOPPED and RUNNING, and nothing happens.",
     "Whoever can connect could stop the worker otherwise.",
     harmless=True,
 )
 async def token_missing(lab: Lab, worker: Worker) -> None:
-    await _refused(lab, worker, (), "without a token")
+    await _refused_in_both(lab, worker, "without a token", ())
 
 
 @check_on(
     Lane.STOPPED,
     Level.MUST,
     "T1",
-    "Whoever presents another token is UNAUTHENTICATED, whatever he calls, and nothing happens.",
+    "Whoever presents another token is UNAUTHENTICATED in STOPPED and RUNNING, and nothing happens.",
     "A token that isn't compared is none.",
     harmless=True,
 )
 async def token_wrong(lab: Lab, worker: Worker) -> None:
-    for token in ("x" * len(worker.token), worker.token[:-1], f"{worker.token}x"):
-        await _refused(lab, worker, bearer(token), "with another token")
+    others = ("x" * len(worker.token), worker.token[:-1], f"{worker.token}x")
+    await _refused_in_both(lab, worker, "with another token", *map(bearer, others))
 
 
 @check_on(

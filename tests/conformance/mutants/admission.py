@@ -7,6 +7,9 @@ _TOKEN = "if len(given) != 1 or not hmac.compare_digest(given[0], f\"Bearer {HSU
 MUTANTS = (
     Mutant("token-missing", _TOKEN, f"if given and ({_TOKEN[3:-1]}):", "OK"),
     Mutant(
+        "token-missing", _TOKEN, f"if self.state == core.STATE_STOPPED and ({_TOKEN[3:-1]}):", "OK"
+    ),
+    Mutant(
         "token-wrong", _TOKEN, "if len(given) != 1 or not given[0].startswith('Bearer '):", "OK"
     ),
     Mutant(
