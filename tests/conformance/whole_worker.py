@@ -167,7 +167,9 @@ class Worker(grpc.GenericRpcHandler):
             try:
                 yield kind.FromString(body)
             except DecodeError:
-                raise Refusal("INVALID_ARGUMENT", NO, "MALFORMED_REQUEST") from None
+                # The handler of a stream runs by now.
+                dispatched = YES if method.client_streaming else NO
+                raise Refusal("INVALID_ARGUMENT", dispatched, "MALFORMED_REQUEST") from None
 
     # ---- the interface
 

@@ -105,7 +105,7 @@ async def _malformed(worker: Worker) -> list[Answer]:
 @check_on(
     Lane.RUNNING,
     Level.MUST,
-    "D2 D5",
+    "D2",
     "Bytes that are no request are an error, and harm nobody else.",
     "Anybody may send them, by an old client or by a wrong address.",
 )
@@ -114,6 +114,29 @@ async def malformed_request(_lab: Lab, worker: Worker) -> None:
     await worker.expect_state("RUNNING")
     for path, answer in await _each(worker):
         expect_that(answer.code != "UNAVAILABLE", f"{path} served after that", answer)
+
+
+@check_on(
+    Lane.RUNNING,
+    Level.MUST,
+    "D2 D5",
+    "Bytes that are no request, behind one in a stream, are an error that is not hsu-dispatched: no.",
+    "The handler has begun with the first request; a call made again would do its work twice.",
+)
+async def malformed_in_stream(_lab: Lab, worker: Worker) -> None:
+    paths = [path_of(info, method) for info, method in worker.methods if method.client_streaming]
+    if not paths:
+        raise Skipped("it has no method that takes a stream of requests")
+    for path in paths:
+        # Without a field any message is empty bytes.
+        answer = await worker.ask(path, (b"", GARBAGE), streams=True)
+        expect_that(
+            answer.code not in ("OK", "UNAVAILABLE") and answer.dispatched != "no",
+            f"{path}, with an empty message and bytes that are no request: an error, "
+            "not hsu-dispatched: no",
+            answer,
+        )
+    await worker.expect_state("RUNNING")
 
 
 @check_on(

@@ -26,20 +26,26 @@ MUTANTS = (
     Mutant("unknown-method", 'Refusal("UNIMPLEMENTED",', 'Refusal("NOT_FOUND",', "NOT_FOUND"),
     Mutant(
         "malformed-request",
-        'raise Refusal("INVALID_ARGUMENT", NO, "MALFORMED_REQUEST") from None',
+        'raise Refusal("INVALID_ARGUMENT", dispatched, "MALFORMED_REQUEST") from None',
         "yield kind()",
         "OK",
     ),
     Mutant(
         "malformed-request",
-        'raise Refusal("INVALID_ARGUMENT", NO, "MALFORMED_REQUEST") from None',
+        'raise Refusal("INVALID_ARGUMENT", dispatched, "MALFORMED_REQUEST") from None',
         "os._exit(1)",
         "UNAVAILABLE",
     ),
     Mutant(
+        "malformed-in-stream",
+        "dispatched = YES if method.client_streaming else NO",
+        "dispatched = NO",
+        "hsu-dispatched: no",
+    ),
+    Mutant(
         "malformed-reason",
-        'Refusal("INVALID_ARGUMENT", NO, "MALFORMED_REQUEST")',
-        'Refusal("INTERNAL", NO, "MALFORMED_REQUEST")',
+        'Refusal("INVALID_ARGUMENT", dispatched, "MALFORMED_REQUEST")',
+        'Refusal("INTERNAL", dispatched, "MALFORMED_REQUEST")',
         "INTERNAL",
     ),
     Mutant(
