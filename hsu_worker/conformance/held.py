@@ -141,6 +141,15 @@ async def held_all(lab: Lab, worker: Worker) -> AsyncGenerator[list[Held], None]
     async with held_many(lab, worker, slots) as calls:
         yield calls
 
+    async def idle() -> bool:
+        told = await worker.ping()
+        return not told.busy and told.calls_in_flight == 0
+
+    # Checks that come next would be blamed for calls that this one has left behind.
+    await lab.until(
+        idle, bounds.ANSWER, lambda: (f"no call in flight: {slots} were cancelled", "some are told")
+    )
+
 
 async def _candidates(lab: Lab, worker: Worker) -> list[Slow]:
     found = [

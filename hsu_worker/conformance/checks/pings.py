@@ -56,13 +56,6 @@ async def ping_under_load(lab: Lab, worker: Worker) -> None:
 async def ping_when_full(lab: Lab, worker: Worker) -> None:
     async with held_all(lab, worker):
         expect("busy, with all slots taken", True, (await worker.ping()).busy)
-    await lab.until(
-        lambda: _idle(worker), bounds.ANSWER, lambda: ("a Ping that is not busy", "busy")
-    )
-
-
-async def _idle(worker: Worker) -> bool:
-    return not (await worker.ping()).busy
 
 
 @check_on(
