@@ -23,7 +23,7 @@ GEN_TEMPLATE := $(GEN) -I templates/project/proto --out templates/project/hsu_te
 	templates/project/proto/*.proto
 
 # Languages beside Python: in examples/<language> a Makefile knows build, gen, check-gen and test.
-LANGUAGES := go node rust
+LANGUAGES := go node rust java
 # Those of them whose generated code is committed.
 GENERATED := go node
 PROTOC := $(CURDIR)/.venv-gen/bin/python -m grpc_tools.protoc
@@ -91,6 +91,11 @@ test-rust: $(INSTALLED)  ## Test the Rust examples, by themselves and with a mas
 	$(MAKE) --directory examples/rust build
 	$(MAKE) --directory examples/rust test
 	$(BIN)/python -m pytest tests/languages/rust $(ARGS)
+
+.PHONY: test-java
+test-java: $(INSTALLED)  ## Test the Java example, by itself and with a master
+	$(MAKE) --directory examples/java test
+	$(BIN)/python -m pytest tests/languages/java $(ARGS)
 
 .PHONY: bench
 bench: $(INSTALLED)  ## Measure starts, calls, memory; ARGS="--full --out bench/results/latest.json" for the docs
@@ -170,5 +175,5 @@ breaking: $(INSTALLED)  ## Compare proto/ with the last tag: nothing that is in 
 .PHONY: clean
 clean:  ## Delete what the other targets made
 	rm -rf .venv .venv-min .venv-gen dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
-	rm -rf examples/*/bin examples/node/dist examples/node/node_modules examples/rust/target
+	rm -rf examples/*/bin examples/node/dist examples/node/node_modules examples/rust/target examples/java/target
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
