@@ -74,7 +74,7 @@ build-example:  ## Build the example in Go, into examples/go/bin
 	$(MAKE) --directory examples/go build
 
 .PHONY: test-languages
-test-languages: $(LANGUAGES:%=test-%)  ## Test the examples in other languages; needs their toolchains
+test-languages: $(LANGUAGES:%=test-%) test-swaps  ## Test the examples in other languages; needs their toolchains
 
 .PHONY: test-go
 test-go: $(INSTALLED) build-example  ## Test the Go examples, by themselves and with a master
@@ -96,6 +96,12 @@ test-rust: $(INSTALLED)  ## Test the Rust examples, by themselves and with a mas
 test-java: $(INSTALLED)  ## Test the Java example, by itself and with a master
 	$(MAKE) --directory examples/java test
 	$(BIN)/python -m pytest tests/languages/java $(ARGS)
+
+# One language takes another's place: this takes what test-go and test-rust build.
+.PHONY: test-swaps
+test-swaps: $(INSTALLED) build-example  ## Exchange Python, Go and Rust under load, by the command
+	$(MAKE) --directory examples/rust build
+	$(BIN)/python -m pytest tests/languages/test_swap.py $(ARGS)
 
 .PHONY: bench
 bench: $(INSTALLED)  ## Measure starts, calls, memory; ARGS="--full --out bench/results/latest.json" for the docs
@@ -132,10 +138,11 @@ types: $(INSTALLED)  ## Run both type checkers
 # Does something for each language whose toolchain is there: $(call for-languages,<target>).
 define for-languages
 	@for language in $(GENERATED); do \
-		if $(MAKE) --silent --directory examples/$$language toolchain > /dev/null 2>&1; then \
+		if missing=$$($(MAKE) --silent --no-print-directory --directory examples/$$language \
+				toolchain 2> /dev/null); then \
 			$(MAKE) --directory examples/$$language $(1) PROTOC="$(PROTOC)" || exit 1; \
 		else \
-			echo "No toolchain for $$language: its generated code is left alone."; \
+			echo "The generated code of $$language is left alone: $$missing"; \
 		fi; \
 	done
 endef

@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 
-import pytest
 from hsu_a_service1.service import Summarizer
 from hsu_a_service1.text import read_stop_words
 from hsu_b_service1.store import Store
@@ -24,14 +23,11 @@ from hsu_worker.gen.hsu_b import (
 )
 from hsu_worker.master import Config
 from tests.examples.conftest import EXAMPLES
-from tests.languages.go.built import WORKER as GO_WORKER
 from tests.languages.rust.built import ROOT, WORKER
 from tests.master.running import Running
 from tests.until import until
 
 TEXT = SummarizeRequest(text="Millers make flour. Flour makes bread. It rains.", sentences=2)
-#: The programs that offer A. That in Rust has B as well, which no call to the unit can reach.
-WITH_A = {"rust": [str(WORKER)], "go": [str(GO_WORKER)]}
 PYTHON_A = EXAMPLES / "hsu_a_service1"
 
 
@@ -39,14 +35,13 @@ PYTHON_A = EXAMPLES / "hsu_a_service1"
 async def running(
     folder: Path,
     *more: str,
-    command: tuple[str, ...] = (str(WORKER),),
     interfaces: tuple[str, ...] = (InterfaceA.name, InterfaceB.name),
 ) -> AsyncGenerator[Running, None]:
     """A master with the Rust HSU as unit `u`."""
     variables = f'PYTHONPATH = "{ROOT}:{PYTHON_A}", HSU_B_INDEX = "{folder}/index.sqlite3"'
     lines = (
         "[units.u]",
-        f"command = {list(command)}",
+        f"command = {[str(WORKER)]}",
         f"implements = {list(interfaces)}",
         f"env = {{ {variables} }}",
         *more,
@@ -66,7 +61,7 @@ def pid(it: Running) -> int:
 def language(it: Running) -> str:
     """What the process is that calls go to."""
     program = Path(f"/proc/{pid(it)}/exe").resolve()
-    return {WORKER: "rust", GO_WORKER: "go"}.get(program, "python")
+    return "rust" if program == WORKER else "python"
 
 
 async def test_one_process_answers_for_both_interfaces(tmp_path: Path) -> None:
@@ -104,9 +99,9 @@ async def test_killed_it_is_replaced(tmp_path: Path) -> None:
         assert (await a.summarize(TEXT, timeout=30)).chunks
 
 
-async def swapped(tmp_path: Path, others: list[str]) -> None:
-    rust = tuple(WITH_A["rust"])
-    async with running(tmp_path, command=rust, interfaces=(InterfaceA.name,)) as it:
+async def test_swaps_with_python_under_load_lose_no_call(tmp_path: Path) -> None:
+    others = ["rust", "python", "rust", "python"]
+    async with running(tmp_path, interfaces=(InterfaceA.name,)) as it:
         a = it.master.client(InterfaceA)
         totals: list[int] = []
         done = asyncio.Event()
@@ -129,21 +124,12 @@ async def swapped(tmp_path: Path, others: list[str]) -> None:
                 if other == "python":
                     await it.master.swap("u", app="hsu_a_service1:App")
                 else:
-                    await it.master.swap("u", command=WITH_A[other])
+                    await it.master.swap("u", command=[str(WORKER)])
                 languages.append(language(it))
                 await until(partial(more_than, len(totals) + 20))
             done.set()
         assert ["python", *others] == languages
         assert [] == [event for event in it.told if event.kind in ("exited", "failed")]
-
-
-async def test_swaps_with_python_under_load_lose_no_call(tmp_path: Path) -> None:
-    await swapped(tmp_path, ["rust", "python", "rust", "python"])
-
-
-@pytest.mark.skipif(not GO_WORKER.exists(), reason="make build-example has not built the Go one")
-async def test_swaps_with_go_and_python_under_load_lose_no_call(tmp_path: Path) -> None:
-    await swapped(tmp_path, ["go", "rust", "go", "python"])
 
 
 def documents() -> list[Document]:
