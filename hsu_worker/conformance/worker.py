@@ -8,7 +8,7 @@ from grpc_health.v1 import health_pb2
 
 from hsu_worker.conformance import bounds
 from hsu_worker.conformance.asking import Answer, ask
-from hsu_worker.conformance.finding import expect, expect_that
+from hsu_worker.conformance.finding import during, expect, expect_that
 from hsu_worker.gen.hsu_core import (
     CoreClient,
     HandshakeRequest,
@@ -174,6 +174,23 @@ class Worker:
             )
             answers.append(answer)
         return answers
+
+    async def expect_not_serving(self, state: str) -> None:
+        """Demand a state, and what holds in it: no call is let in, Core and health answer."""
+        with during(f"in {state}"):
+            await self.expect_state(state)
+            await self.handshake()
+            await self.expect_refused(f"in {state}")
+            for interface, method in self.methods:
+                path = path_of(interface, method)
+                answer = await self.ask(path, streams=method.client_streaming, metadata=())
+                expect_that(
+                    answer.code == "UNAUTHENTICATED",
+                    f"{path}, without a token: UNAUTHENTICATED",
+                    answer,
+                )
+            await self.expect_health("NOT_SERVING")
+            expect("the health of 'live'", "SERVING", await self.health("live"))
 
     @property
     def _answer(self) -> float:

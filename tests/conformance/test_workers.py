@@ -58,6 +58,7 @@ WITH_A_CALL = (
 HELPED_CHECKS = (
     "children-environment",
     "output-flood",
+    "while-starting",
     "start-progress",
     "start-failed",
     "stop-abandons",
@@ -133,7 +134,8 @@ def test_ours_can_be_helped_with_all_that_needs_help(reports: dict[str, Report])
 def test_the_bare_one_does_all_that_it_must(reports: dict[str, Report]) -> None:
     both = [reports["launched"], reports["forked"]]
     assert [] == [str(report) for report in both if not report.passed]
-    # It loads nothing, and starts nothing: these can't be seen of it.
+    # It loads nothing, starts nothing, and takes no stream: these can't be seen of it.
     unseen = {"children-environment", "handshake-fingerprint", "output-flood", "start-failed"}
+    unseen |= {"malformed-in-stream", "while-starting"}
     skipped = [r.check for report in both for r in report.of(Outcome.SKIPPED)]
     assert unseen | {"stuck-release"} == {each.id for each in skipped}

@@ -4,7 +4,7 @@ import asyncio
 
 from hsu_worker.conformance import bounds
 from hsu_worker.conformance.check import Lane, Level, check, check_on
-from hsu_worker.conformance.finding import during, expect, expect_that, needs
+from hsu_worker.conformance.finding import NotMet, during, expect, expect_that, needs
 from hsu_worker.conformance.held import held
 from hsu_worker.conformance.lab import Lab
 from hsu_worker.conformance.worker import Worker, last_state, state_name
@@ -106,6 +106,40 @@ async def start_outlives_its_caller(lab: Lab) -> None:
         if not impatient.cancelled():
             impatient.exception()
         await _reaches(lab, worker, "RUNNING")
+
+
+@check(
+    Level.MUST,
+    "S2 S4 H1 H2 T1",
+    "While it starts it refuses calls, Core answers, and of health only 'live' is SERVING.",
+    "A handler that runs before its model is loaded answers nonsense.",
+)
+async def while_starting(lab: Lab) -> None:
+    async with lab.launch(env=lab.help.slow_start) as worker:
+        start = asyncio.create_task(worker.start())
+        try:
+            await _begins(lab, worker)
+            try:
+                await worker.expect_not_serving("STARTING")
+            except NotMet:
+                if await worker.state() != "STARTING":
+                    await asyncio.wait((start,), timeout=bounds.SETTLE)
+                    # It may have been RUNNING when it did that.
+                    if start.done():
+                        raise needs(
+                            "a worker whose start lasts", "--slow-start NAME=VALUE"
+                        ) from None
+                raise
+        finally:
+            start.cancel()
+            await asyncio.gather(start, return_exceptions=True)
+
+
+async def _begins(lab: Lab, worker: Worker) -> None:
+    async def begun() -> bool:
+        return await worker.state() != "STOPPED"
+
+    await lab.until(begun, bounds.START, lambda: ("STARTING", "STOPPED"))
 
 
 async def _reaches(lab: Lab, worker: Worker, wanted: str) -> None:

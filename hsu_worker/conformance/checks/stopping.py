@@ -5,7 +5,7 @@ from typing import Final
 
 from hsu_worker.conformance import bounds
 from hsu_worker.conformance.check import Lane, Level, check, check_on
-from hsu_worker.conformance.finding import during, expect, expect_that, needs
+from hsu_worker.conformance.finding import NotMet, Skipped, during, expect, expect_that, needs
 from hsu_worker.conformance.held import held
 from hsu_worker.conformance.lab import Lab
 from hsu_worker.conformance.worker import Worker, last_state
@@ -66,6 +66,31 @@ async def stop_waits(lab: Lab, worker: Worker) -> None:
                 )
                 await worker.expect_refused("during Stop")
             await call.ends_well(lab.patience, "in flight during Stop")
+            expect("what Stop answers", "STOPPED", await stop)
+        finally:
+            stop.cancel()
+
+
+@check_on(
+    Lane.STOPPED,
+    Level.MUST,
+    "S2 S4 H1 H2 T1",
+    "While it stops it refuses new calls, Core answers, and of health only 'live' is SERVING.",
+    "A stop waits for its calls, and nobody may take that for a hang.",
+)
+async def while_stopping(lab: Lab, worker: Worker) -> None:
+    await worker.run()
+    async with held(lab, worker) as call:
+        stop = asyncio.create_task(worker.stop(timeout=bounds.START))
+        try:
+            await asyncio.wait((stop,), timeout=bounds.SETTLE)
+            try:
+                await worker.expect_not_serving("STOPPING")
+            except NotMet:
+                if call.answer.done():
+                    raise Skipped(f"{call.slow.path} ends too soon") from None
+                raise
+            await call.end(lab.patience)
             expect("what Stop answers", "STOPPED", await stop)
         finally:
             stop.cancel()

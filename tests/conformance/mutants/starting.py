@@ -62,6 +62,22 @@ MUTANTS = (
         help=FAILING,
     ),
     Mutant(
+        "while-starting",
+        "if self.state != core.STATE_RUNNING:",
+        "if self.state not in (core.STATE_RUNNING, core.STATE_STARTING):",
+        "INVALID_ARGUMENT",
+        help=SLOW,
+    ),
+    Mutant(
+        "while-starting",
+        "given = [v",
+        "if self.state == core.STATE_STARTING and 'Kinds' in path:\n"
+        "            return grpc.stream_stream_rpc_method_handler("
+        "partial(self.answer, self.methods[path]))\n        given = [v",
+        "NOT_RUNNING",
+        help=SLOW,
+    ),
+    Mutant(
         "start-while-stopping",
         _STOPPING,
         "        if self.state == core.STATE_STOPPING:\n"

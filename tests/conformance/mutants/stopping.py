@@ -27,6 +27,18 @@ MUTANTS = (
         "INVALID_ARGUMENT",
     ),
     Mutant(
+        "while-stopping",
+        "running = self.state == core.STATE_RUNNING",
+        "running = self.state in (core.STATE_RUNNING, core.STATE_STOPPING)",
+        "SERVING",
+    ),
+    Mutant(
+        "while-stopping",
+        'if name == "live":',
+        'if name == "live" and self.state != core.STATE_STOPPING:',
+        "NOT_FOUND",
+    ),
+    Mutant(
         "stop-joined",
         "        while self.state == core.STATE_STOPPING:\n            await self.change()\n"
         "        if self.state == core.STATE_FAILED:",
