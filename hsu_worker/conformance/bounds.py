@@ -10,8 +10,8 @@ START: Final = 120.0
 ANSWER: Final = 10.0
 #: For what happens at once, on a machine that has other things to do.
 SOON: Final = 5.0
-#: For the exit of a worker whose calls have ended: 10 s of the contract, and some for the machine.
-LEAVE: Final = 13.0
+#: For the exit of a worker whose calls have ended: 10 s of the contract, and one for the machine.
+LEAVE: Final = 11.0
 #: In which what must not happen would have happened.
 SETTLE: Final = 0.3
 #: For one check in all.

@@ -10,14 +10,13 @@ from typing import Final, NoReturn, Protocol
 
 from hsu_worker.serving.calls import Calls
 from hsu_worker.worker.answering import Answering
-from hsu_worker.worker.lifecycle import LEAVE_TIMEOUT
 
 log = logging.getLogger(__name__)
 
 #: Seconds for handlers that were cut off to run their `finally`.
 UNWIND_TIMEOUT: Final = 1.0
 #: Seconds for the last log records to reach whoever follows them.
-FLUSH_TIMEOUT: Final = 1.0
+FLUSH_TIMEOUT: Final = 0.5
 
 
 class Feed(Protocol):
@@ -28,15 +27,13 @@ class Feed(Protocol):
         ...
 
 
-async def shut_down(worker: Answering, *feeds: Feed, leave_timeout: float = LEAVE_TIMEOUT) -> None:
+async def shut_down(worker: Answering, *feeds: Feed) -> None:
     """Leave in this order. Core and health answer to the end.
 
     Args:
         worker: What leaves.
 
         feeds: Those beside the log.
-
-        leave_timeout: Seconds that leaving the lifespans may take.
     """
     # New calls are refused, with the dispatch "no"; health says NOT_SERVING and ends each Watch.
     worker.health.close()
@@ -52,7 +49,7 @@ async def shut_down(worker: Answering, *feeds: Feed, leave_timeout: float = LEAV
         await _ended(calls, UNWIND_TIMEOUT)
 
     # What the services hold, in reverse.
-    await worker.lifecycle.finish(leave_timeout)
+    await worker.lifecycle.finish()
 
     # Whoever follows the log reads its last record.
     log.info("left")

@@ -136,7 +136,7 @@ def test_the_deployment_asks_for_readiness_and_for_liveness() -> None:
         pod["securityContext"]["runAsNonRoot"],
         pod["securityContext"]["runAsUser"],
     )
-    # 30 s for the calls that run, 10 s for the lifespans.
+    # 30 s for the calls that run, 10 s for the lifespans and all else.
     assert pod["terminationGracePeriodSeconds"] > 40
     labels = kinds["Deployment"]["template"]["metadata"]["labels"]
     assert labels == kinds["Service"]["selector"]

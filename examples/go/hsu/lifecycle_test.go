@@ -182,3 +182,9 @@ func TestAStopThatHangsIsBoundedOnTheWayOut(t *testing.T) {
 		close(end)
 	})
 }
+
+func TestAllThatMayHangOnTheWayOutFitsIntoTheContractsTenSeconds(t *testing.T) {
+	if sum := unwindTimeout + leaveTimeout + 2*flushTimeout + stopTimeout; sum >= 10*time.Second {
+		t.Errorf("%s", sum)
+	}
+}

@@ -10,7 +10,7 @@ const (
 	// unwindTimeout is for handlers that were cut off to notice it.
 	unwindTimeout = time.Second
 	// flushTimeout is for the last log records to reach whoever follows them.
-	flushTimeout = time.Second
+	flushTimeout = 500 * time.Millisecond
 	// stopTimeout is for connections to end of themselves, once nothing runs on them any more.
 	stopTimeout = 500 * time.Millisecond
 )
