@@ -308,7 +308,7 @@ class UnitConfig(UnitKind):
         kinds=_LAUNCHED,
     )
     restart_above: int | None = key(
-        values.size,
+        values.own_size,
         "Start another one in its place when its process has more memory of its own than this; looked at with"
         " each `ping`, and done once per `healthy` at the most. Only on Linux.",
         value='`"2GiB"`',

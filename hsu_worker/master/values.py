@@ -165,6 +165,13 @@ def size(value: object, folder: Path) -> int:
     return int(match[1]) * _BYTES[match[2]]
 
 
+def own_size(value: object, folder: Path) -> int:
+    """A number of bytes to compare with what a process has of its own. Elsewhere nothing tells that."""
+    if not LINUX:
+        raise ConfigError("this system doesn't tell what a process has of its own; remove the line")
+    return size(value, folder)
+
+
 def message_size(value: object, folder: Path) -> int:
     """A number of bytes that grpc can take."""
     found = size(value, folder)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from hsu_worker.errors import Internal
+from hsu_worker.errors import ConfigError, Internal
+from hsu_worker.master import Config, values
 from tests.gen.hsu_test_kinds import Ask
 from tests.master.running import app, running, text
 from tests.until import until
@@ -103,3 +104,13 @@ async def test_one_that_has_too_much_memory_is_replaced(tmp_path: Path) -> None:
     figure, limit = told.split("; ")
     assert "`restart_above` is 200 MiB" == limit
     assert 300 <= int(figure.split()[2]) < 500
+
+
+def test_memory_is_watched_only_where_somebody_tells_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(values, "LINUX", False)
+    with pytest.raises(ConfigError) as refused:
+        Config.from_text(text('app = "m:A"', 'restart_above = "200MiB"'))
+    assert str(refused.value) == (
+        "hsu.toml: units.u.restart_above: this system doesn't tell what a process has of its own; "
+        "remove the line"
+    )
