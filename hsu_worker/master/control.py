@@ -71,17 +71,17 @@ class ControlService:
         return wire.ListResponse(units=[messages.status_message(each) for each in status.values()])
 
     async def watch(self, request: wire.WatchRequest) -> AsyncGenerator[wire.WatchResponse, None]:
-        """What happens from now on."""
+        """What happens from now on; ends when no unit is left that was asked for."""
         self._check(request.units)
         events = self._master.watch(tuple(request.units))
-        coming = asyncio.ensure_future(anext(events))
+        coming = asyncio.ensure_future(anext(events, None))
         try:
             # Its first step takes it to where it waits for an event.
             await asyncio.sleep(0)
             yield wire.WatchResponse()
-            while True:
-                yield wire.WatchResponse(event=messages.event_message(await coming))
-                coming = asyncio.ensure_future(anext(events))
+            while (event := await coming) is not None:
+                yield wire.WatchResponse(event=messages.event_message(event))
+                coming = asyncio.ensure_future(anext(events, None))
         finally:
             await cancel(coming)
             await events.aclose()

@@ -151,6 +151,10 @@ class Keeper:
         link = self._link or self._connect()
         link.send({"op": "warm", "template": template})
 
+    def keep_templates(self, wanted: Sequence[Mapping[str, object]]) -> None:
+        """End all other templates; one that a command waits for becomes it first."""
+        self._send({"op": "keep", "templates": wanted})
+
     def _send(self, request: Mapping[str, object]) -> None:
         if self._link is not None:
             self._link.send(request)

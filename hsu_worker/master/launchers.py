@@ -100,12 +100,20 @@ class Launchers:
         """Have ready what workers of these units are forked from, and what is to stand by."""
         for unit in units:
             with suppress(HsuError):
-                template = template_of(unit, child_environment(unit, os.environ))
-                if template is not None:
+                if (template := _template(unit)) is not None:
                     self.keeper.warm(template)
             if unit.prewarm or unit.name in self._standbys:
                 self._standbys.setdefault(unit.name, Standbys(self._launched))
                 self._standbys[unit.name].refill(unit, after=0.0)
+
+    def keep_templates(self, units: Iterable[UnitConfig]) -> None:
+        """End the templates that none of these units is forked from: each holds what it has imported."""
+        wanted: list[Mapping[str, object]] = []
+        for unit in units:
+            with suppress(HsuError):
+                if (template := _template(unit)) is not None and template not in wanted:
+                    wanted.append(template)
+        self.keeper.keep_templates(wanted)
 
     def refill(self, unit: UnitConfig) -> None:
         """A worker of a unit has started: let others stand by."""
@@ -170,6 +178,10 @@ class Launchers:
         if self._unforkable.get(unit) != why:
             self._unforkable[unit] = why
             log.warning("unit %r is spawned, not forked: %s", unit, why)
+
+
+def _template(unit: UnitConfig) -> Mapping[str, object] | None:
+    return template_of(unit, child_environment(unit, os.environ))
 
 
 def _unwanted(record: Record, unit: UnitConfig) -> str:

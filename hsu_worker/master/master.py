@@ -86,10 +86,10 @@ class Master:
         self._listen_at = listen
         self.id = secrets.token_hex(8)
         self._router = Router(config)
-        self._units = Units(self._tell)
+        self._watchers = Watchers(on_event)
+        self._units = Units(self._tell, self._watchers.forget)
         self._reloading = asyncio.Lock()
         self._launchers: Launchers | None = None
-        self._watchers = Watchers(on_event)
         self._stack = AsyncExitStack()
         self._entered = False
         self._tokens = Tokens()
@@ -304,7 +304,7 @@ class Master:
         known = self._unit(unit)
         other = replacement(known.config, app, command, self.config.folder)
         self._renew(unit)
-        return await known.swap(other)
+        return await self._units.swap(unit, other)
 
     async def reload(self) -> Changes:
         """Read the file of the configuration again, and bring the units in line with it.
@@ -343,7 +343,7 @@ class Master:
         return list(self._unit(unit).history.events)
 
     async def watch(self, units: Collection[str] = ()) -> AsyncGenerator[Event, None]:
-        """What happens to units from now on; to all of them when none is named."""
+        """What happens to units from now on, until none of them is there; to all when none is named."""
         for name in units:
             self._unit(name)
         async with aclosing(self._watchers.watch(units)) as events:

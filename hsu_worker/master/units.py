@@ -31,14 +31,17 @@ class Units(Mapping[str, Owner]):
 
     Args:
         tell: Takes every event of a unit.
+
+        removed: Called with the name of a unit that is no longer in the file, when nothing is left of it.
     """
 
-    def __init__(self, tell: Callable[[Event], None]) -> None:
+    def __init__(self, tell: Callable[[Event], None], removed: Callable[[str], None]) -> None:
         self.on_standing: Callable[[], None] = _nobody
         """Called when it may be that calls to a unit are refused now, or no longer."""
         self.closed = True
         """None is made any more: the master has not begun, or leaves."""
         self._tell = tell
+        self._removed = removed
         self._units: dict[str, Owner] = {}
         self._files: dict[str, LogFile] = {}
         self._launchers: Launchers
@@ -109,9 +112,16 @@ class Units(Mapping[str, Owner]):
         self._launchers.prepare(
             self._units[name].launch for name in (*changes.replaced, *changes.adjusted)
         )
-        return self._until_done(
-            _end([(unit, self._files.pop(name, None)) for name, unit in leaving.items()])
-        )
+        self._keep_templates()
+        ended = [(unit, self._files.pop(name, None)) for name, unit in leaving.items()]
+        return self._until_done(self._end(ended))
+
+    async def swap(self, name: str, config: UnitConfig) -> int:
+        """As `Unit.swap`; what the old one was forked from is not kept."""
+        try:
+            return await self[name].swap(config)
+        finally:
+            self._keep_templates()
 
     async def ended(self) -> None:
         """Wait until nothing is left of those that were removed; who waits may go."""
@@ -131,6 +141,17 @@ class Units(Mapping[str, Owner]):
             unit.log.close()
         files, self._files = self._files, {}
         await asyncio.gather(*(file.close() for file in files.values()))
+
+    def _keep_templates(self) -> None:
+        self._launchers.keep_templates(unit.launch for unit in self._units.values())
+
+    async def _end(self, leaving: Collection[tuple[Owner, LogFile | None]]) -> None:
+        await close_in_order([unit for unit, _ in leaving], removed=True)
+        for unit, file in leaving:
+            unit.log.close()
+            if file is not None:
+                await file.close()
+            self._removed(unit.config.name)
 
     def _made(self, config: UnitConfig) -> Owner:
         log = UnitLog()
@@ -206,14 +227,6 @@ def routed(find: Callable[[], Owner], interface: AnyInterface) -> Lease:
         return lending(deadline)
 
     return lease
-
-
-async def _end(leaving: Collection[tuple[Owner, LogFile | None]]) -> None:
-    await close_in_order([unit for unit, _ in leaving], removed=True)
-    for unit, file in leaving:
-        unit.log.close()
-        if file is not None:
-            await file.close()
 
 
 def _nobody() -> None:

@@ -22,7 +22,8 @@ class Watchers:
 
     def __init__(self, on_event: Callable[[Event], None] | None) -> None:
         self._on_event = on_event
-        self._queues: set[asyncio.Queue[Event]] = set()
+        self._queues: dict[asyncio.Queue[Event | None], set[str]] = {}
+        """With the units that each was asked for and that are still there."""
 
     def __len__(self) -> int:
         return len(self._queues)
@@ -39,14 +40,20 @@ class Watchers:
                 # What a watcher does wrong must not stop what it watches.
                 log.exception("on_event failed for %s", event)
 
+    def forget(self, unit: str) -> None:
+        """A unit is no longer there: whoever was asked for nothing else has seen everything."""
+        for queue, units in self._queues.items():
+            if units == {unit}:
+                queue.put_nowait(None)
+            units.discard(unit)
+
     async def watch(self, units: Collection[str]) -> AsyncGenerator[Event, None]:
-        """What happens to units from now on; to all of them when none is named."""
-        queue: asyncio.Queue[Event] = asyncio.Queue()
-        self._queues.add(queue)
+        """What happens to units from now on, until none of them is there; to all when none is named."""
+        queue: asyncio.Queue[Event | None] = asyncio.Queue()
+        self._queues[queue] = set(units)
         try:
-            while True:
-                event = await queue.get()
+            while (event := await queue.get()) is not None:
                 if not units or event.unit in units:
                     yield event
         finally:
-            self._queues.discard(queue)
+            del self._queues[queue]

@@ -39,7 +39,7 @@ class Village:
         """Whether the workers to come run already."""
         self.told: list[tuple[float, str, str, str]] = []
         self.workers: list[FakeWorker] = []
-        self.units = Units(self._tell)
+        self.units = Units(self._tell, lambda _: None)
         self.config = self.read(tables)
 
     def read(self, tables: dict[str, dict[str, Any]]) -> Config:
@@ -72,6 +72,9 @@ class Village:
     async def sort_survivors(self, _units: object) -> list[str]:
         """Nothing has outlived an earlier master."""
         return []
+
+    def keep_templates(self, _units: object) -> None:
+        """Nothing is forked."""
 
     def forget(self, _unit: str) -> None:
         """Nothing is kept."""

@@ -3,13 +3,15 @@
 import asyncio
 import os
 import signal
-from collections.abc import Awaitable, Callable
+import sys
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
 from hsu_worker.errors import RpcError, StartError
-from hsu_worker.master import Config
+from hsu_worker.master import Config, Master
 from hsu_worker.master import template as templates
 from hsu_worker.master.keeper.processes import LINUX, live_processes, process_line
 from tests.gen.hsu_test_kinds import Ask, Kinds
@@ -48,6 +50,18 @@ async def template_pid(*, other_than: int = 0) -> int:
     await until(lambda: [pid for pid in template_pids() if pid != other_than], within=4 * BOUND)
     (found,) = [pid for pid in template_pids() if pid != other_than]
     return found
+
+
+@asynccontextmanager
+async def from_file(
+    folder: Path, toml: str
+) -> AsyncGenerator[tuple[Master, Callable[[str], object]], None]:
+    """A master, and what writes its file."""
+    write = (folder / "hsu.toml").write_text
+    write(toml)
+    async with Master.from_file(folder / "hsu.toml") as master:
+        await master.client(Kinds).unary(Ask(), timeout=PATIENCE)
+        yield master, write
 
 
 def many(count: int, launch: str, *more: str) -> str:
@@ -134,6 +148,27 @@ async def test_an_app_is_imported_once_for_all_its_workers(tmp_path: Path) -> No
 
         assert 3 == len(pids)
         assert [str(await template_pid())] == (tmp_path / "imports").read_text().split()
+
+
+async def test_what_a_unit_was_forked_from_is_not_kept_when_it_is_launched_otherwise(
+    tmp_path: Path,
+) -> None:
+    toml = text(app(tmp_path, PID), "preimport = true")
+    (tmp_path / "other.py").write_text((tmp_path / "mysvc.py").read_text())
+    async with from_file(tmp_path, toml) as (master, write):
+        first = await template_pid()
+        await master.swap("u", app="other:Service")
+        second = await template_pid(other_than=first)
+        await until(lambda: [second] == template_pids())
+
+        write(text('app = "other:Service"', "preimport = true", env=", MODE = 'new'"))
+        await master.reload()
+        await until(lambda: len(found := template_pids()) == 1 and second not in found)
+        await until(lambda: master.why("u")[-1].kind == "stopped")
+
+        write(text(f'command = ["{sys.executable}"]'))
+        await master.reload()
+        await until(lambda: not template_pids())
 
 
 async def test_a_changed_app_is_imported_anew(tmp_path: Path) -> None:

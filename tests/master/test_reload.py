@@ -337,3 +337,24 @@ async def test_who_waits_for_a_unit_that_is_removed_is_told(tmp_path: Path) -> N
         with pytest.raises(RpcError) as caught:
             await waiting
     assert "unit 'b': it is no longer in hsu.toml" == caught.value.message
+
+
+async def test_a_watch_ends_with_the_last_unit_that_it_was_asked_for(tmp_path: Path) -> None:
+    async with (
+        reloading(tmp_path) as it,
+        Master.connect(str(it.master.address), token_file=it.master.token_file) as there,
+    ):
+        watches = [it.master.watch(("b", "c")), there.watch(("c",)), it.master.watch()]
+        seen = [asyncio.create_task(anext(each, None)) for each in watches]
+        await until(lambda: 3 == len(it.master._watchers))
+        for name in ("b", "c"):
+            assert not any(each.done() for each in seen)
+            del it.file.units[name]
+            it.file.write()
+            await it.master.reload()
+        assert [None, None] == [await each for each in seen[:2]]
+        await it.ask("a")
+        event = await seen[2]
+        assert event is not None
+        assert "a" == event.unit
+        await watches[2].aclose()

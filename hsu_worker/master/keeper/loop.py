@@ -122,6 +122,8 @@ class Keeper:
                 self._start(request, descriptors)
             case "warm":
                 self._templates.warm(request["template"])
+            case "keep":
+                self._templates.keep(request["templates"])
             case "signal":
                 number, signum = int(request["id"]), int(request["signal"])
                 if signum == signal.SIGKILL and self._templates.forget(number):

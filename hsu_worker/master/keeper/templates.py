@@ -126,7 +126,6 @@ class Templates:
         self._failures: dict[str, int] = {}
         self._unforkable: dict[str, tuple[str, float]] = {}
         """Why there is none, and until when none is tried."""
-        self.pids: set[int] = set()
 
     def __contains__(self, number: int) -> bool:
         return self._wish(number) is not None
@@ -143,6 +142,13 @@ class Templates:
         """Have a template ready before somebody needs it."""
         with contextlib.suppress(OSError):
             self._of(wanted)
+
+    def keep(self, wanted: Any) -> None:
+        """End all others, but for those that somebody waits for."""
+        keys = {_key(each) for each in wanted}
+        for key, template in list(self._templates.items()):
+            if not (key in keys or template.asked or template.waiting):
+                self._drop(key)
 
     def fork(self, request: Any, descriptors: list[int]) -> None:
         """Start a command; its descriptors may be closed when this returns."""
@@ -248,9 +254,10 @@ class Templates:
     def _end_half_made(self) -> None:
         """What a template had forked, and nobody has told of yet, must not become a second one."""
         half_made = f"/{self._path.rpartition('/')[2]}/t/"
+        pids = {template.pid for template in self._templates.values()}
         with contextlib.suppress(OSError):
             for line in live_processes():
-                if line.pid not in self.pids and any(half_made in mark for mark in line.marks()):
+                if line.pid not in pids and any(half_made in mark for mark in line.marks()):
                     with contextlib.suppress(OSError):
                         os.kill(line.pid, signal.SIGKILL)
 
@@ -282,8 +289,7 @@ class Templates:
     def _of(self, wanted: Any) -> Template:
         key = _key(wanted)
         if key not in self._templates:
-            template = self._templates[key] = Template(wanted, self._path)
-            self.pids.add(template.pid)
+            self._templates[key] = Template(wanted, self._path)
         return self._templates[key]
 
     def _drop(self, key: str) -> list[Wish]:
