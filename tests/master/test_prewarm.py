@@ -187,3 +187,23 @@ async def test_it_leaves_no_socket_and_no_token_behind(tmp_path: Path) -> None:
 
         assert 1 == sockets
         assert known - 1 == len(it.master._tokens._issued)
+
+
+async def test_what_stands_by_becomes_whichever_replica_is_needed(tmp_path: Path) -> None:
+    body = (
+        "async def unary(self, request):\n"
+        "    while request.number and not Path('go').exists():\n"
+        "        await asyncio.sleep(0.01)\n"
+        "    return Answer(text=str(os.getpid()))"
+    )
+    toml = text(app(tmp_path, body), "prewarm = 1", "concurrency = 1", "replicas = 2")
+    async with running(tmp_path, toml) as it:
+        [first] = await standing_by(it)
+        held = [asyncio.create_task(it.kinds.unary(Ask(number=1), timeout=30))]
+        [second] = await standing_by(it, not_among={first})
+        held.append(asyncio.create_task(it.kinds.unary(Ask(number=1), timeout=30)))
+        [third] = await standing_by(it, not_among={first, second})
+        (tmp_path / "go").touch()
+        assert [str(first), str(second)] == [(await each).text for each in held]
+        assert {first, second, third} == set(processes_in(tmp_path))
+    assert not processes_in(tmp_path)
