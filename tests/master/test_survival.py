@@ -654,3 +654,23 @@ async def unary(self, request):
         async with world.master() as master:
             assert 3 == (await master.client(Kinds).unary(Ask(), timeout=20)).number
             assert master.status()["u"].pid == pid
+
+
+async def test_a_warm_process_is_adopted_and_starts_again(folder: Path) -> None:
+    lived = """
+@lifespan
+def lived(self):
+    print("entered", flush=True)
+    yield
+"""
+    launch = app(folder, lived, before=COUNT)
+    world = World(folder, 'idle = "100ms"', 'warm = "1h"', launch=launch)
+    async with world.master() as master:
+        await master.client(Kinds).unary(Ask(), timeout=20)
+        await until(lambda: master.status()["u"].phase == "warm")
+        (pid,) = starts(folder)
+    assert lives(pid)
+    async with world.master() as master:
+        await master.client(Kinds).unary(Ask(), timeout=20)
+        assert (master.status()["u"].pid, starts(folder)) == (pid, [pid])
+        await until(lambda: [line.text for line in master.log("u")].count("entered") == 1)
