@@ -34,6 +34,17 @@ def cpu(pids: Iterable[int]) -> float:
     return sum(cpu_seconds(pid) or 0.0 for pid in pids)
 
 
+def below(pid: int) -> list[int]:
+    """The pids of the processes that one has started, and of those that these have."""
+    children: dict[int, list[int]] = {}
+    for line in live_processes():
+        children.setdefault(line.parent, []).append(line.pid)
+    found = [pid]
+    for each in found:
+        found += children.get(each, ())
+    return found[1:]
+
+
 def keeper(it: Master) -> tuple[int, list[int]]:
     """The pid of a master's keeper, and those of its templates."""
     link = launchers(it).keeper._link

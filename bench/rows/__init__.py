@@ -14,6 +14,7 @@ from bench.rows.logs import logs
 from bench.rows.residency import residency
 from bench.rows.scale import scale
 from bench.rows.starts import starts, steps, stops
+from bench.rows.survival import survival
 from bench.rows.swaps import recovery, swaps
 
 #: By name. Each function is given whether to measure in full.
@@ -35,5 +36,6 @@ ROWS: Final[dict[str, Callable[[bool], Coroutine[Any, Any, list[Row]]]]] = {
         scale,
         languages,
         residency,
+        survival,
     )
 }
