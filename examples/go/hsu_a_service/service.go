@@ -91,10 +91,13 @@ func (s *summarizer) StreamSummary(
 func (s *summarizer) best(
 	ctx context.Context, request *av1.SummarizeRequest,
 ) ([]*av1.SummaryChunk, int, error) {
-	found, err := sentences(request.Text, s.stopWords, maxSentences)
+	found, err := sentences(ctx, request.Text, s.stopWords, maxSentences)
 	if errors.Is(err, errTooMany) {
 		return nil, 0, badText(fmt.Sprintf(
 			"it has more than %d sentences; send it in parts", maxSentences))
+	}
+	if err != nil {
+		return nil, 0, err
 	}
 	if len(found) == 0 {
 		problem := "it is empty"

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"unicode"
@@ -37,9 +38,14 @@ type sentence struct {
 // sentences finds the sentences of a text, plain or with the markup of Markdown or reStructuredText,
 // in its order. A paragraph without any full stop, such as an entry of a list, is a sentence only
 // where the text has no other. It ends with errTooMany as soon as there are more than wanted.
-func sentences(text string, stopWords map[string]bool, atMost int) ([]sentence, error) {
+func sentences(
+	ctx context.Context, text string, stopWords map[string]bool, atMost int,
+) ([]sentence, error) {
 	var found, fragments []sentence
 	for _, paragraph := range paragraphs(text) {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
 		pieces := split(paragraph, atMost+1)
 		kept := &fragments
 		for _, piece := range pieces {
