@@ -96,6 +96,12 @@ async def rounds(rows: Sequence[Row], count: int, series: Mapping[str, Measure])
                 row.add(name, value)
 
 
+def _git(*words: str) -> str:
+    """What git answers; nothing where there is none of its folders."""
+    command = ["git", *words]
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT).stdout.strip()
+
+
 def machine() -> dict[str, str]:
     """What the figures were measured on."""
     cpu = "unknown"
@@ -103,19 +109,17 @@ def machine() -> dict[str, str]:
     if cpuinfo.exists():
         names = [x for x in cpuinfo.read_text().splitlines() if x.startswith("model name")]
         cpu = f"{len(names)} x {names[0].partition(':')[2].strip()}" if names else cpu
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"],  # noqa: S607  whichever git there is
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-    )
+    commit = _git("describe", "--always")
+    # What was measured before is kept in the tree, and changes nothing.
+    if _git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!bench/results"):
+        commit += "-dirty"
     return {
         "cpu": cpu,
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
         "grpcio": grpc.__version__,
         "protobuf": google.protobuf.__version__,
-        "commit": commit.stdout.strip() or "unknown",
+        "commit": commit or "unknown",
     }
 
 

@@ -16,6 +16,7 @@ from bench.rows.scale import scale
 from bench.rows.starts import starts, steps, stops
 from bench.rows.survival import survival
 from bench.rows.swaps import recovery, swaps
+from bench.rows.uncalled import uncalled
 
 #: By name. Each function is given whether to measure in full.
 ROWS: Final[dict[str, Callable[[bool], Coroutine[Any, Any, list[Row]]]]] = {
@@ -37,5 +38,6 @@ ROWS: Final[dict[str, Callable[[bool], Coroutine[Any, Any, list[Row]]]]] = {
         languages,
         residency,
         survival,
+        uncalled,
     )
 }

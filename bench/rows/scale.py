@@ -1,69 +1,22 @@
-"""A master with many configured units: none of them is called, or 200 of 1,000 run."""
+"""A master with 1,000 configured units, 200 of which run."""
 
 import asyncio
 import gc
-import sys
 import tempfile
-from collections.abc import Sequence
-from pathlib import Path
 from time import perf_counter, process_time
 from typing import Final
 
 from bench.masters import ROUTES, answer, master, unit
-from bench.measure import ROOT, Measure, Row, rounds
-from bench.processes import below, cpu, keeper, memory, resident
+from bench.measure import Row
+from bench.processes import cpu, keeper, memory, resident
 from hsu_worker.master import Config, Master
-from tests.gen.hsu_test_kinds import Kinds
-from tests.until import until
 
 CONFIGURED: Final = 1000
-
-#: Seconds after which what follows the start of a master is done.
-SETTLED: Final = 2.0
 
 
 async def scale(full: bool) -> list[Row]:
     """What 1,000 units cost when they are there, and when many of them run."""
-    return [
-        *await uncalled(9 if full else 2),
-        *await _configured(full),
-        *await running(200, 60.0 if full else 5.0),
-    ]
-
-
-async def uncalled(times: int) -> list[Row]:
-    """What a master takes in a process of its own, with its keeper and its template; the control has one unit."""
-    row = Row(name="units that nobody calls: PSS of the master and all below it", unit="MiB")
-    series = {
-        "control": _uncalled(1),
-        "100 units": _uncalled(100),
-        "1,000 units": _uncalled(CONFIGURED),
-    }
-    await rounds([row], times, series)
-    return [row]
-
-
-def _uncalled(count: int) -> Measure:
-    async def measure() -> Sequence[float]:
-        with tempfile.TemporaryDirectory(prefix="hsu-bench-") as folder:
-            file = Path(folder) / "hsu.toml"
-            file.write_text("".join(_units(count)) + ROUTES.format(Kinds.name, "u0"))
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "hsu_worker", "master", "run", "--quiet", str(file)),
-                cwd=ROOT,
-                stdout=asyncio.subprocess.PIPE,
-            )
-            assert process.stdout is not None
-            assert await process.stdout.readline()
-            # The keeper and what it forks from, and no worker.
-            await until(lambda: len(below(process.pid)) == 2)
-            await asyncio.sleep(SETTLED)
-            shares, _ = memory([process.pid, *below(process.pid)])
-            process.terminate()
-            await process.wait()
-        return [shares]
-
-    return measure
+    return [*await _configured(full), *await running(200, 60.0 if full else 5.0)]
 
 
 async def _configured(full: bool) -> list[Row]:
@@ -116,5 +69,5 @@ async def running(count: int, seconds: float) -> list[Row]:
     return [time, idle, taken]
 
 
-def _units(count: int = CONFIGURED) -> list[str]:
-    return [unit(f"u{number}") for number in range(count)]
+def _units() -> list[str]:
+    return [unit(f"u{number}") for number in range(CONFIGURED)]

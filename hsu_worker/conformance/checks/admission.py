@@ -1,6 +1,7 @@
 """Who may call, and who claims it."""
 
 import asyncio
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final
@@ -195,10 +196,11 @@ async def token_secret(lab: Lab) -> None:
 async def unclaimed_leaves(lab: Lab) -> None:
     async with lab.spawn() as worker:
         await worker.connected()
+        early = bounds.CLAIM * 2 / 3
+        until = time.monotonic() + early
         handshake = Core.methods["handshake"].path
         await worker.ask(handshake, metadata=bearer("wrong"))
-        early = bounds.CLAIM * 2 / 3
-        await asyncio.wait((worker.exit,), timeout=early)
+        await asyncio.wait((worker.exit,), timeout=max(0.0, until - time.monotonic()))
         expect_that(worker.alive, f"life for {bounds.CLAIM:g} s", f"it ended within {early:g} s")
         await worker.leaves(bounds.CLAIM / 3 + bounds.LEAVE, "unclaimed")
 
