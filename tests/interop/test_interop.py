@@ -7,7 +7,7 @@ import asyncio
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,12 +20,15 @@ from hsu_worker.conformance import Help, command
 from hsu_worker.conformance.lab import Lab
 from hsu_worker.master import Config, Master
 from hsu_worker.master.keeping import Keeper
+from hsu_worker.wire.address import Address
 from hsu_worker.wire.connection import Connection
 from hsu_worker.wire.metadata import Metadata
 from tests.conformance.stubs import ROOT, compiled
 from tests.gen.hsu_test_kinds import Answer, Ask
 
-OURS = [sys.executable, "-m", "hsu_worker.worker", "tests.interop.interop_service:Interop"]
+SERVE = [sys.executable, "-m", "hsu_worker.worker"]
+OURS = [*SERVE, "tests.interop.interop_service:Interop"]
+SAYING = [*SERVE, "tests.interop.interop_service:saying"]
 BARE = [sys.executable, str(ROOT / "tests" / "conformance" / "whole_worker.py")]
 
 #: The sizes of gRPC's own cases.
@@ -39,10 +42,11 @@ PATIENCE = 20
 
 @dataclass(frozen=True)
 class Door:
-    """A way to a worker: a channel, and what every call on it carries."""
+    """A way to a worker: a channel, what every call on it carries, and where it leads."""
 
     channel: Any
     metadata: Metadata
+    address: Address
 
     def method(self, kind: str, name: str, service: str = "hsu.test.v1.Kinds") -> Any:
         stub = getattr(self.channel, kind)(
@@ -140,7 +144,7 @@ async def cancel_after_first_response(door: Door) -> None:
 
 
 async def timeout_on_sleeping_server(door: Door) -> None:
-    call = door.method("stream_stream", "Bidi")(timeout=0.3)
+    call = door.method("stream_stream", "Bidi")(timeout=1)
     await call.write(Ask(text="sleeper", number=1))
     await call.read()
     await call.write(Ask(text="sleep"))
@@ -191,9 +195,75 @@ async def custom_metadata_both_ways(door: Door) -> None:
     initial = ("x-grpc-test-echo-initial", "test_initial_metadata_value")
     trailing = ("x-grpc-test-echo-trailing-bin", b"\xab\xab\xab")
     call = door.method("unary_unary", "Unary")(Ask(text="x"), metadata=(initial, trailing))
-    assert Answer(text="x") == await call
+    await call
     assert initial in tuple(await call.initial_metadata())
     assert trailing in tuple(await call.trailing_metadata())
+
+
+async def custom_metadata_of_a_stream(door: Door) -> None:
+    initial = ("x-grpc-test-echo-initial", "test_initial_metadata_value")
+    trailing = ("x-grpc-test-echo-trailing-bin", b"\xab\xab\xab")
+    call = door.method("stream_stream", "Bidi")(metadata=(initial, trailing))
+    # It comes without waiting for a message.
+    assert initial in tuple(await call.initial_metadata())
+    await call.write(Ask(number=ANSWERS[0]))
+    assert ANSWERS[0] == len((await call.read()).payload)
+    await call.done_writing()
+    assert grpc.aio.EOF == await call.read()
+    assert trailing in tuple(await call.trailing_metadata())
+
+
+async def server_compressed_unary(door: Door) -> None:
+    for compression in ("Gzip", "Deflate"):
+        asked = (("x-compress", compression),)
+        answer = await door.unary(Ask(number=LARGE_ANSWER), metadata=asked)
+        assert Answer(payload=bytes(LARGE_ANSWER)) == answer
+
+
+async def server_compressed_streaming(door: Door) -> None:
+    call = door.method("stream_stream", "Bidi")(metadata=(("x-compress", "Gzip"),))
+    for size in ANSWERS:
+        await call.write(Ask(number=size))
+        assert Answer(payload=bytes(size)) == await call.read()
+    await call.done_writing()
+    assert grpc.aio.EOF == await call.read()
+
+
+async def server_compressed_on_the_wire(door: Door) -> None:
+    assert await bytes_of_an_answer(door) > LARGE_ANSWER
+    assert await bytes_of_an_answer(door, ("x-compress", "Gzip")) < LARGE_ANSWER / 10
+
+
+async def server_compressed_no_further(door: Door) -> None:
+    assert await bytes_of_an_answer(door, ("x-compress", "Gzip")) > LARGE_ANSWER
+
+
+async def bytes_of_an_answer(door: Door, *metadata: tuple[str, str]) -> int:
+    """Make a call behind a socket that counts what comes back."""
+    sizes: list[int] = []
+
+    async def copy(
+        source: asyncio.StreamReader, sink: asyncio.StreamWriter, sizes: list[int]
+    ) -> None:
+        # Either side may be gone first.
+        with suppress(ConnectionError):
+            while data := await source.read(1 << 16):
+                sizes.append(len(data))
+                sink.write(data)
+        sink.close()
+
+    async def pass_on(caller: asyncio.StreamReader, to_caller: asyncio.StreamWriter) -> None:
+        worker, to_worker = await asyncio.open_unix_connection(door.address.path)
+        await asyncio.gather(copy(caller, to_worker, []), copy(worker, to_caller, sizes))
+
+    with tempfile.TemporaryDirectory(prefix="hsu-t-") as folder:
+        address = Address.parse(f"unix:{folder}/counted.sock")
+        async with await asyncio.start_unix_server(pass_on, address.path):
+            connection = Connection.open(address)
+            counted = Door(connection.channel, door.metadata, address)
+            await counted.unary(Ask(number=LARGE_ANSWER), metadata=metadata)
+            await connection.close()
+    return sum(sizes)
 
 
 Case = Callable[[Door], Awaitable[None]]
@@ -217,11 +287,22 @@ CASES: tuple[Case, ...] = (
     unimplemented_service,
     custom_metadata_sent,
 )
-#: Of a worker on bare grpcio, which can say more.
+#: Of one behind an interceptor of ours, which can say more.
+SAYING_CASES: tuple[Case, ...] = (
+    custom_metadata_both_ways,
+    custom_metadata_of_a_stream,
+    server_compressed_unary,
+    server_compressed_streaming,
+)
+#: Of a worker on bare grpcio.
 BARE_CASES: tuple[Case, ...] = (custom_metadata_both_ways, unimplemented_method)
 
-EACH = [
+EACH: list[tuple[str, str, Case]] = [
     *(("ours", door, case) for door in ("directly", "gateway") for case in CASES),
+    *(("saying", door, case) for door in ("directly", "gateway") for case in SAYING_CASES),
+    ("saying", "directly", server_compressed_on_the_wire),
+    # Compression is each connection's own affair.
+    ("saying", "gateway", server_compressed_no_further),
     *(("bare", door, case) for door in ("directly", "gateway") for case in BARE_CASES),
 ]
 
@@ -235,6 +316,7 @@ def ends(
     stubs = {"PYTHONPATH": str(compiled(folder / "stubs"))}
     units = {
         "ours": command(OURS, env={"PYTHONPATH": str(ROOT)}),
+        "saying": command(SAYING, env={"PYTHONPATH": str(ROOT)}),
         "bare": command(BARE, env=stubs),
     }
     toml = "".join(
@@ -254,8 +336,10 @@ def ends(
                 at.mkdir()
                 lab = Lab(unit=unit, help=Help(), keeper=keeper, folder=at, patience=2)
                 worker = await stack.enter_async_context(lab.launch(run=True))
-                made = Door(worker.connection.channel, worker.connection.metadata)
-                doors[name, "directly"] = made
+                connection = worker.connection
+                doors[name, "directly"] = Door(
+                    connection.channel, connection.metadata, worker.address
+                )
             master = await stack.enter_async_context(Master(config))
             assert master.address is not None
             assert master.token_file is not None
@@ -264,7 +348,7 @@ def ends(
             stack.push_async_callback(gateway.close)
             for name in units:
                 sent = (*gateway.metadata, ("hsu-unit", name))
-                doors[name, "gateway"] = Door(gateway.channel, sent)
+                doors[name, "gateway"] = Door(gateway.channel, sent, master.address)
                 # Some cases are too short for a start.
                 await doors[name, "gateway"].unary(Ask(text="x"))
             cases = (case(doors[name, door]) for name, door, case in EACH)
