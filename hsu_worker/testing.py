@@ -188,7 +188,7 @@ async def _worker(
         finally:
             await connection.close()
             worker.departure.ask(_GRACE, "the test has ended")
-            await shut_down(worker)
+            await shut_down(worker, ends_process=False)
             logging.getLogger().removeHandler(handler)
         if worker.lifecycle.leave_failure is not None:
             raise worker.lifecycle.leave_failure

@@ -13,6 +13,9 @@ log = logging.getLogger(__name__)
 
 #: Seconds that calls in flight are given when nobody says otherwise.
 DEFAULT_GRACE: Final = 30.0
+#: Seconds after the last call, or its grace, after which the process ends whatever it still waits for:
+#: the contract's 10 s, less what that takes.
+LAST_RESORT: Final = 9.8
 
 
 class Departure:
@@ -41,19 +44,23 @@ class Departure:
         Returns:
             The seconds that they have from now on.
         """
-        now = time.monotonic()
         log.info("leaving: %s", why)
         self.returns = returns
-        self._deadline = min(self._deadline, now + grace)
+        self._deadline = min(self._deadline, time.monotonic() + grace)
         self._asked.set()
         self._sooner.set()
-        return max(0.0, self._deadline - now)
+        return self.grace_left
 
     def ask_from_thread(self, grace: float, why: str, *, returns: bool = False) -> None:
         """Ask from another thread than the loop's."""
         # A loop that has ended has left already.
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(partial(self.ask, grace, why, returns=returns))
+
+    @property
+    def grace_left(self) -> float:
+        """Seconds that calls in flight still have."""
+        return max(0.0, self._deadline - time.monotonic())
 
     @property
     def is_asked(self) -> bool:
@@ -67,10 +74,11 @@ class Departure:
     async def calls_ended(self, calls: Calls) -> bool:
         """Wait for the calls in flight, as long as they are given; whether all have ended."""
         if calls.in_flight:
-            left = max(0.0, self._deadline - time.monotonic())
-            log.info("waiting for calls, for %.1f s at the most: %s", left, calls.described())
+            log.info(
+                "waiting for calls, for %.1f s at the most: %s", self.grace_left, calls.described()
+            )
         ended = asyncio.create_task(calls.ended())
-        while not ended.done() and (left := self._deadline - time.monotonic()) > 0:
+        while not ended.done() and (left := self.grace_left) > 0:
             self._sooner.clear()
             sooner = asyncio.create_task(self._sooner.wait())
             await asyncio.wait((ended, sooner), timeout=left, return_when=asyncio.FIRST_COMPLETED)

@@ -7,12 +7,11 @@ from collections.abc import Callable
 from typing import Final
 
 from hsu_worker.errors import LaunchError
-from hsu_worker.worker.departure import Departure
+from hsu_worker.worker.departure import LAST_RESORT, Departure
+from hsu_worker.worker.exit_codes import HUNG
 
 #: Seconds that calls in flight are given then.
 LIFELINE_GRACE: Final = 2.0
-#: Seconds after which the process ends whatever its shutdown still waits for.
-LAST_RESORT: Final = 15.0
 
 
 class Lifeline:
@@ -78,4 +77,4 @@ class Lifeline:
         time.sleep(LIFELINE_GRACE)
         if departure.began.is_set():
             time.sleep(LAST_RESORT)
-        os._exit(1)
+        os._exit(HUNG)

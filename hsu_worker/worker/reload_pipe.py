@@ -6,8 +6,8 @@ import threading
 import time
 from typing import Final
 
-from hsu_worker.worker.departure import DEFAULT_GRACE, Departure
-from hsu_worker.worker.lifeline import LAST_RESORT
+from hsu_worker.worker.departure import DEFAULT_GRACE, LAST_RESORT, Departure
+from hsu_worker.worker.exit_codes import HUNG
 from hsu_worker.worker.options import Serving
 
 #: Seconds that calls in flight are given when the code has changed.
@@ -57,7 +57,7 @@ class ReloadPipe:
         self._leave(DEFAULT_GRACE, "its reloader leaves", returns=False)
         # Nobody is left to kill a worker that hangs.
         time.sleep(DEFAULT_GRACE + LAST_RESORT)
-        os._exit(1)
+        os._exit(HUNG)
 
     def _leave(self, grace: float, why: str, *, returns: bool) -> None:
         if self._departure is None:

@@ -3,13 +3,16 @@
 import asyncio
 import atexit
 import contextlib
+import faulthandler
 import logging
 import os
 import sys
+import threading
 from typing import Final, NoReturn, Protocol
 
 from hsu_worker.serving.calls import Calls
 from hsu_worker.worker.answering import Answering
+from hsu_worker.worker.departure import LAST_RESORT
 
 log = logging.getLogger(__name__)
 
@@ -27,14 +30,20 @@ class Feed(Protocol):
         ...
 
 
-async def shut_down(worker: Answering, *feeds: Feed) -> None:
+async def shut_down(worker: Answering, *feeds: Feed, ends_process: bool = True) -> None:
     """Leave in this order. Core and health answer to the end.
 
     Args:
         worker: What leaves.
 
         feeds: Those beside the log.
+
+        ends_process: The process leaves with it, in time, whatever hangs.
     """
+    # A call that keeps the loop from turning hangs all that follows.
+    if ends_process:
+        _end_within(worker.departure.grace_left + LAST_RESORT)
+
     # New calls are refused, with the dispatch "no"; health says NOT_SERVING and ends each Watch.
     worker.health.close()
     worker.lifecycle.drain()
@@ -43,7 +52,10 @@ async def shut_down(worker: Answering, *feeds: Feed) -> None:
 
     # The calls in flight, up to the grace.
     calls = worker.dispatcher.calls
-    if not await worker.departure.calls_ended(calls):
+    ended = await worker.departure.calls_ended(calls)
+    if ends_process:
+        _end_within(LAST_RESORT)
+    if not ended:
         log.warning("cut off, because they took longer than the grace: %s", calls.described())
         calls.cut_off("the worker is leaving, and the call took longer than its grace")
         await _ended(calls, UNWIND_TIMEOUT)
@@ -59,6 +71,14 @@ async def shut_down(worker: Answering, *feeds: Feed) -> None:
     await _ended(own, FLUSH_TIMEOUT)
     own.cut_off("the worker has left")
     await _ended(own, FLUSH_TIMEOUT)
+
+
+def _end_within(seconds: float) -> None:
+    """End the process after that time, with the code HUNG, and show on stderr where each thread is.
+
+    Not by a thread of ours: native code that holds the GIL would stop it, too.
+    """
+    faulthandler.dump_traceback_later(min(seconds, threading.TIMEOUT_MAX), exit=True, file=2)
 
 
 async def _ended(calls: Calls, timeout: float) -> None:

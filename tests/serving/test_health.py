@@ -128,7 +128,7 @@ async def test_shutting_down_ends_every_watch_with_ok(tmp_path: Any) -> None:
         ]
         first = [(await watch.read()).status for watch in watches]
         worker.departure.ask(5, "test")
-        leaving = asyncio.create_task(shut_down(worker))
+        leaving = asyncio.create_task(shut_down(worker, ends_process=False))
         rest = [[answer.status async for answer in watch] for watch in map(_rest, watches)]
         await leaving
         codes = [await watch.code() for watch in watches]

@@ -1,4 +1,5 @@
 import asyncio
+import faulthandler
 import os
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -33,6 +34,8 @@ async def live(
         await step(connection)
     async with asyncio.timeout(20):
         await life
+    # This process goes on.
+    faulthandler.cancel_dump_traceback_later()
     await connection.close()
 
 

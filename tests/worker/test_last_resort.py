@@ -1,0 +1,93 @@
+"""What hangs on the way out: the process ends in time, and shows where it hung."""
+
+import asyncio
+import signal
+from pathlib import Path
+
+import pytest
+
+from hsu_worker import Unavailable
+from hsu_worker.gen.hsu_core import ShutdownRequest
+from tests.gen.hsu_test_kinds import Ask
+from tests.until import until
+from tests.worker.process import launched, write_service
+
+#: In a worker's module: it has a second instead of almost ten.
+HURRY = "from hsu_worker.worker import shutdown; shutdown.LAST_RESORT = 1.0\n"
+
+AT_EXIT = """
+import atexit, re
+@atexit.register
+def hang():
+    {hangs}
+"""
+
+
+async def test_a_lifespan_that_blocks_the_loop_while_it_is_left(tmp_path: Path) -> None:
+    target = write_service(
+        tmp_path, "@lifespan\nasync def one(self):\n    yield\n    time.sleep(60)", before=HURRY
+    )
+    async with launched(tmp_path, target) as worker:
+        await worker.start()
+        worker.process.send_signal(signal.SIGTERM)
+        code = await worker.exit_code()
+        errors = await worker.errors()
+
+    assert code == 1
+    assert "in one\n" in errors
+
+
+@pytest.mark.parametrize(
+    "hangs",
+    ["time.sleep(60)", "re.match('(a+)+$', 'a' * 60 + 'b')"],
+    ids=["waits", "holds the GIL"],
+)
+async def test_an_atexit_function_that_does_not_end(tmp_path: Path, hangs: str) -> None:
+    target = write_service(tmp_path, before=HURRY + AT_EXIT.format(hangs=hangs))
+    async with launched(tmp_path, target) as worker:
+        await worker.start()
+        worker.process.send_signal(signal.SIGTERM)
+        code = await worker.exit_code()
+        errors = await worker.errors()
+
+    assert code == 1
+    assert "in hang\n" in errors
+    assert "in end_process\n" in errors
+
+
+async def test_a_call_that_blocks_the_loop_for_longer_than_its_grace(tmp_path: Path) -> None:
+    target = write_service(
+        tmp_path,
+        "async def unary(self, request):\n"
+        "    while not Path('go').exists():\n"
+        "        await asyncio.sleep(0.01)\n"
+        "    Path('went').touch()\n"
+        "    time.sleep(60)\n",
+        before=HURRY,
+    )
+    async with launched(tmp_path, target) as worker:
+        await worker.start()
+        busy = asyncio.create_task(worker.kinds.unary(Ask()))
+        await worker.in_flight(1)
+        request = ShutdownRequest()
+        request.grace.FromMilliseconds(1000)
+        await worker.core.shutdown(request)
+        (tmp_path / "go").touch()
+        await until((tmp_path / "went").exists)
+        code = await worker.exit_code()
+        errors = await worker.errors()
+        with pytest.raises(Unavailable):
+            await busy
+
+    assert code == 1
+    assert "in unary\n" in errors
+
+
+async def test_a_call_may_take_its_grace_however_long_that_is(tmp_path: Path) -> None:
+    async with launched(tmp_path, write_service(tmp_path, before=HURRY)) as worker:
+        await worker.start()
+        request = ShutdownRequest()
+        request.grace.seconds = 315_576_000_000
+        await worker.core.shutdown(request)
+
+        assert await worker.exit_code() == 0
