@@ -2,7 +2,7 @@
 
 import asyncio
 import signal
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import Any
 
 import grpc.aio
@@ -13,10 +13,10 @@ from hsu_worker.conformance.family import family
 from hsu_worker.conformance.finding import Skipped, during, expect, expect_that, needs
 from hsu_worker.conformance.held import held
 from hsu_worker.conformance.lab import Lab
-from hsu_worker.conformance.launched import Launched
+from hsu_worker.conformance.underway import starting
 from hsu_worker.conformance.worker import HEALTH, state_name
 from hsu_worker.errors import RpcError, Unimplemented
-from hsu_worker.gen.hsu_core import StartRequest, StreamLogsRequest
+from hsu_worker.gen.hsu_core import StreamLogsRequest
 
 #: A grace that no check waits for.
 _LONG = 60.0
@@ -226,25 +226,9 @@ async def shutdown_not_later(lab: Lab) -> None:
     "A start may take minutes; a master that leaves doesn't wait for it.",
 )
 async def shutdown_while_starting(lab: Lab) -> None:
-    async with lab.launch(env=lab.help.slow_start) as worker:
-        start = await starting(lab, worker)
-        try:
-            await worker.shutdown()
-            await worker.leaves(bounds.LEAVE, "Shutdown during a start")
-        finally:
-            start.cancel()
-            await asyncio.wait((start,))
-
-
-async def starting(lab: Lab, worker: Launched) -> "asyncio.Task[str]":
-    """Call Start, and don't wait for its end."""
-    start = asyncio.create_task(_drained(worker.core.start(StartRequest())))
-
-    async def begun() -> bool:
-        return await worker.state() != "STOPPED"
-
-    await lab.until(begun, bounds.START, lambda: ("STARTING", "STOPPED"))
-    return start
+    async with lab.launch(env=lab.help.slow_start) as worker, starting(lab, worker):
+        await worker.shutdown()
+        await worker.leaves(bounds.LEAVE, "Shutdown during a start")
 
 
 @check(
@@ -256,16 +240,13 @@ async def starting(lab: Lab, worker: Launched) -> "asyncio.Task[str]":
 async def sigterm(lab: Lab) -> None:
     for state in ("STOPPED", "STARTING", "RUNNING"):
         env = lab.help.slow_start if state == "STARTING" else {}
-        async with lab.launch(env=env, run=state == "RUNNING") as worker:
-            start = await starting(lab, worker) if state == "STARTING" else None
-            try:
-                with during(f"in {state}"):
-                    worker.process.signal(signal.SIGTERM)
-                    await worker.leaves(bounds.LEAVE, "SIGTERM")
-            finally:
-                if start is not None:
-                    start.cancel()
-                    await asyncio.wait((start,))
+        async with (
+            lab.launch(env=env, run=state == "RUNNING") as worker,
+            starting(lab, worker) if state == "STARTING" else nullcontext(),
+        ):
+            with during(f"in {state}"):
+                worker.process.signal(signal.SIGTERM)
+                await worker.leaves(bounds.LEAVE, "SIGTERM")
 
 
 @check(

@@ -4,11 +4,11 @@ import asyncio
 
 from hsu_worker.conformance import bounds
 from hsu_worker.conformance.check import Level, check
-from hsu_worker.conformance.checks.leaving import starting
 from hsu_worker.conformance.family import family
 from hsu_worker.conformance.finding import Skipped, expect_that
 from hsu_worker.conformance.held import held
 from hsu_worker.conformance.lab import Lab
+from hsu_worker.conformance.underway import starting
 
 #: Seconds that calls in flight are given once the master is gone.
 _GRACE = 2.0
@@ -36,14 +36,9 @@ async def lifeline(lab: Lab) -> None:
     "A master may be killed at any time.",
 )
 async def lifeline_while_starting(lab: Lab) -> None:
-    async with lab.launch(env=lab.help.slow_start) as worker:
-        start = await starting(lab, worker)
-        try:
-            worker.end_lifeline()
-            await worker.leaves(bounds.LEAVE, "the end of its lifeline, during a start")
-        finally:
-            start.cancel()
-            await asyncio.wait((start,))
+    async with lab.launch(env=lab.help.slow_start) as worker, starting(lab, worker):
+        worker.end_lifeline()
+        await worker.leaves(bounds.LEAVE, "the end of its lifeline, during a start")
 
 
 @check(

@@ -5,8 +5,8 @@ import asyncio
 from hsu_worker.conformance import bounds
 from hsu_worker.conformance.check import Lane, Level, check, check_on
 from hsu_worker.conformance.finding import NotMet, during, expect, expect_that, needs
-from hsu_worker.conformance.held import held
 from hsu_worker.conformance.lab import Lab
+from hsu_worker.conformance.underway import starting, stopping
 from hsu_worker.conformance.worker import Worker, last_state, state_name
 from hsu_worker.errors import RpcError
 
@@ -115,31 +115,16 @@ async def start_outlives_its_caller(lab: Lab) -> None:
     "A handler that runs before its model is loaded answers nonsense.",
 )
 async def while_starting(lab: Lab) -> None:
-    async with lab.launch(env=lab.help.slow_start) as worker:
-        start = asyncio.create_task(worker.start())
+    async with lab.launch(env=lab.help.slow_start) as worker, starting(lab, worker) as start:
         try:
-            await _begins(lab, worker)
-            try:
-                await worker.expect_not_serving("STARTING")
-            except NotMet:
-                if await worker.state() != "STARTING":
-                    await asyncio.wait((start,), timeout=bounds.SETTLE)
-                    # It may have been RUNNING when it did that.
-                    if start.done():
-                        raise needs(
-                            "a worker whose start lasts", "--slow-start NAME=VALUE"
-                        ) from None
-                raise
-        finally:
-            start.cancel()
-            await asyncio.gather(start, return_exceptions=True)
-
-
-async def _begins(lab: Lab, worker: Worker) -> None:
-    async def begun() -> bool:
-        return await worker.state() != "STOPPED"
-
-    await lab.until(begun, bounds.START, lambda: ("STARTING", "STOPPED"))
+            await worker.expect_not_serving("STARTING")
+        except NotMet:
+            if await worker.state() != "STARTING":
+                await asyncio.wait((start,), timeout=bounds.SETTLE)
+                # It may have been RUNNING when it did that.
+                if start.done():
+                    raise needs("a worker whose start lasts", "--slow-start NAME=VALUE") from None
+            raise
 
 
 async def _reaches(lab: Lab, worker: Worker, wanted: str) -> None:
@@ -206,13 +191,9 @@ async def start_failed(lab: Lab) -> None:
     "A call that comes while a unit is being stopped starts it again.",
 )
 async def start_while_stopping(lab: Lab, worker: Worker) -> None:
-    await worker.run()
-    async with held(lab, worker) as call:
-        stop = asyncio.create_task(worker.stop(timeout=bounds.START))
+    async with stopping(lab, worker) as (call, [stop]), starting(lab, worker) as start:
+        await asyncio.wait((start,), timeout=bounds.SETTLE)
         try:
-            await asyncio.wait((stop,), timeout=bounds.SETTLE)
-            start = asyncio.create_task(worker.start())
-            await asyncio.wait((start,), timeout=bounds.SETTLE)
             if start.done() and not call.answer.done():
                 expect("Start, with a call in flight", "no end yet", last_state(start.result()))
             await call.end(lab.patience)
@@ -221,5 +202,3 @@ async def start_while_stopping(lab: Lab, worker: Worker) -> None:
             await worker.expect_state("RUNNING")
         except RpcError as error:
             expect("Start during Stop", "RUNNING", str(error))
-        finally:
-            stop.cancel()

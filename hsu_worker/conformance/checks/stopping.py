@@ -1,13 +1,12 @@
 """From RUNNING to STOPPED, and back."""
 
-import asyncio
 from typing import Final
 
 from hsu_worker.conformance import bounds
 from hsu_worker.conformance.check import Lane, Level, check, check_on
 from hsu_worker.conformance.finding import NotMet, Skipped, during, expect, expect_that, needs
-from hsu_worker.conformance.held import held
 from hsu_worker.conformance.lab import Lab
+from hsu_worker.conformance.underway import starting, stopping
 from hsu_worker.conformance.worker import Worker, last_state
 
 _CYCLES: Final = 3
@@ -55,20 +54,12 @@ async def stop_again(_lab: Lab, worker: Worker) -> None:
     "No call is lost because a worker is stopped.",
 )
 async def stop_waits(lab: Lab, worker: Worker) -> None:
-    await worker.run()
-    async with held(lab, worker) as call:
-        stop = asyncio.create_task(worker.stop(timeout=bounds.START))
-        try:
-            await asyncio.wait((stop,), timeout=bounds.SETTLE)
-            if not call.answer.done():
-                expect_that(
-                    not stop.done(), "Stop to wait for the call in flight", "it has answered"
-                )
-                await worker.expect_refused("during Stop")
-            await call.ends_well(lab.patience, "in flight during Stop")
-            expect("what Stop answers", "STOPPED", await stop)
-        finally:
-            stop.cancel()
+    async with stopping(lab, worker) as (call, [stop]):
+        if not call.answer.done():
+            expect_that(not stop.done(), "Stop to wait for the call in flight", "it has answered")
+            await worker.expect_refused("during Stop")
+        await call.ends_well(lab.patience, "in flight during Stop")
+        expect("what Stop answers", "STOPPED", await stop)
 
 
 @check_on(
@@ -79,21 +70,15 @@ async def stop_waits(lab: Lab, worker: Worker) -> None:
     "A stop waits for its calls, and nobody may take that for a hang.",
 )
 async def while_stopping(lab: Lab, worker: Worker) -> None:
-    await worker.run()
-    async with held(lab, worker) as call:
-        stop = asyncio.create_task(worker.stop(timeout=bounds.START))
+    async with stopping(lab, worker) as (call, [stop]):
         try:
-            await asyncio.wait((stop,), timeout=bounds.SETTLE)
-            try:
-                await worker.expect_not_serving("STOPPING")
-            except NotMet:
-                if call.answer.done():
-                    raise Skipped(f"{call.slow.path} ends too soon") from None
-                raise
-            await call.end(lab.patience)
-            expect("what Stop answers", "STOPPED", await stop)
-        finally:
-            stop.cancel()
+            await worker.expect_not_serving("STOPPING")
+        except NotMet:
+            if call.answer.done():
+                raise Skipped(f"{call.slow.path} ends too soon") from None
+            raise
+        await call.end(lab.patience)
+        expect("what Stop answers", "STOPPED", await stop)
 
 
 @check_on(
@@ -104,20 +89,13 @@ async def while_stopping(lab: Lab, worker: Worker) -> None:
     "Whoever hears STOPPED may take the memory for something else.",
 )
 async def stop_joined(lab: Lab, worker: Worker) -> None:
-    await worker.run()
-    async with held(lab, worker) as call:
-        stops = [asyncio.create_task(worker.stop(timeout=bounds.START)) for _ in range(2)]
-        try:
-            await asyncio.wait(stops, timeout=bounds.SETTLE)
-            if not call.answer.done():
-                early = [stop.result() for stop in stops if stop.done()]
-                expect("the answers of two Stops, with a call in flight", [], early)
-            await call.end(lab.patience)
-            answers = [await stop for stop in stops]
-            expect("the answers of two Stops", ["STOPPED"] * 2, answers)
-        finally:
-            for stop in stops:
-                stop.cancel()
+    async with stopping(lab, worker, stops=2) as (call, stops):
+        if not call.answer.done():
+            early = [stop.result() for stop in stops if stop.done()]
+            expect("the answers of two Stops, with a call in flight", [], early)
+        await call.end(lab.patience)
+        answers = [await stop for stop in stops]
+        expect("the answers of two Stops", ["STOPPED"] * 2, answers)
 
 
 @check(
@@ -146,23 +124,10 @@ async def stop_abandons(lab: Lab) -> None:
 async def _stop_while_starting(lab: Lab) -> str:
     """Start, stop at once, and return how the start ended."""
     async with lab.launch(env=lab.help.slow_start) as worker:
-        start = asyncio.create_task(worker.start())
-        try:
-            await lab.until(
-                lambda: _left_stopped(worker), bounds.START, lambda: ("STARTING", "STOPPED")
-            )
-            expect(
-                "what Stop answers during a start",
-                "STOPPED",
-                await worker.stop(timeout=bounds.START),
-            )
+        async with starting(lab, worker) as start:
+            answer = await worker.stop(timeout=bounds.START)
+            expect("what Stop answers during a start", "STOPPED", answer)
             ended = last_state(await start)
-        finally:
-            start.cancel()
         await worker.expect_state("STOPPED")
         await worker.run()
         return ended
-
-
-async def _left_stopped(worker: Worker) -> bool:
-    return await worker.state() != "STOPPED"
