@@ -166,14 +166,27 @@ async def message_limit(_lab: Lab, worker: Worker) -> None:
     limit = _message_limit(worker)
     if limit > _LARGEST:
         raise Skipped(f"message_bytes is {limit}, and the kit sends {_LARGEST} at the most")
-    payload = bytes(max(limit - _ROOM, 0))
+    payload = bytes(max(limit - _ROOM, 1))
+    request = _unknown_field(payload)
+    for interface, method in worker.methods:
+        answer = await worker.call(interface, method, request)
+        expect_that(
+            answer.code not in ("RESOURCE_EXHAUSTED", "UNAVAILABLE"),
+            f"{path_of(interface, method)}, with {len(request)} of {limit} bytes: taken",
+            answer,
+        )
     try:
-        answer = await worker.ping(payload)
+        sent_back = (await worker.ping(payload)).payload
     except RpcError as error:
         raise NotMet(f"a Ping with {len(payload)} of {limit} bytes", str(error)) from None
-    expect_that(
-        answer.payload == payload, "the whole payload", f"{len(answer.payload)} bytes of it"
-    )
+    expect_that(sent_back == payload, "the whole payload", f"{len(sent_back)} bytes of it")
+
+
+def _unknown_field(value: bytes) -> bytes:
+    """A message that holds a value, and that any method takes for an empty one."""
+    one = PingRequest(payload=value).SerializeToString()
+    # The highest number that a field can have, instead of 1.
+    return b"\xfa\xff\xff\xff\x0f" + one.removeprefix(b"\x0a")
 
 
 @check_on(

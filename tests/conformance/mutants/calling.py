@@ -54,6 +54,17 @@ MUTANTS = (
         '("grpc.max_receive_message_length", 1 << 20)',
         "RESOURCE_EXHAUSTED",
     ),
+    Mutant(
+        "message-limit",
+        "                yield kind.FromString(body)\n",
+        "                if method.containing_service is INTERFACE and len(body) > 1 << 20:\n"
+        '                    raise Refusal("RESOURCE_EXHAUSTED", NO)\n'
+        "                yield kind.FromString(body)\n",
+        "RESOURCE_EXHAUSTED",
+    ),
+    Mutant(
+        "message-limit", "payload=request.payload", "payload=request.payload[: 1 << 20]", "1048576"
+    ),
     Mutant("message-over-limit", _RECEIVE, '("grpc.max_receive_message_length", -1)', "OK"),
     Mutant(
         "metadata-limit",
