@@ -19,6 +19,13 @@ MUTANTS = (
         "DEADLINE_EXCEEDED",
     ),
     Mutant("ping-when-full", _BUSY, "answer.calls_in_flight = len(self.calls)", "False"),
+    # It leaves calls behind, for which later checks would be blamed.
+    Mutant(
+        "ping-when-full",
+        "            self.calls.pop(key, None)\n",
+        "            pass\n",
+        "some are told",
+    ),
     Mutant("ping-load", _BUSY, "answer.busy = self.slots.locked()", "0"),
     Mutant(
         "ping-load",
