@@ -12,6 +12,7 @@ from tests.master import (
     test_faults_mutants,
     test_fork,
     test_keeper_mutants,
+    test_keeper_templates,
     test_replicas_mutants,
     test_survival_mutants,
 )
@@ -62,6 +63,7 @@ def test_the_planted_bugs_are_where_the_page_says() -> None:
         "test_keeper_mutants.py": {
             each.fault.partition(":")[0] for each in test_keeper_mutants.MUTANTS
         },
+        "test_keeper_templates.py": {"T50" for _ in test_keeper_templates.PLANTED},
         "test_replicas_mutants.py": {"T53" for _ in test_replicas_mutants.MUTANTS},
         "test_survival_mutants.py": {each.row for each in test_survival_mutants.MUTANTS},
         "test_fork.py": {row for row, *_ in test_fork.PLANTED},

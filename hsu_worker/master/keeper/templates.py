@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import itertools
 import json
 import math
 import os
@@ -48,9 +49,14 @@ class Wish:
 
 
 class Template:
-    """One process, and the commands that it is to become."""
+    """One process, and the commands that it is to become.
 
-    def __init__(self, wanted: Any, path: str) -> None:
+    Args:
+        mark: What it carries, and its forks until each has the mark of what it becomes.
+    """
+
+    def __init__(self, wanted: Any, mark: str) -> None:
+        self.mark = mark
         self.bound = float(wanted["bound"])
         """Seconds that it may take to import what it has to, and for each answer."""
         self.moved = time.monotonic()
@@ -62,7 +68,7 @@ class Template:
         with far:
             process = subprocess.Popen(
                 [str(word) for word in wanted["argv"]],
-                env=environment_of(wanted, f"{path}/t{'/' * MARK_ROOM}"),
+                env=environment_of(wanted, f"{mark}{'/' * MARK_ROOM}"),
                 cwd=str(wanted["cwd"]),
                 stdin=far.fileno(),
                 stdout=subprocess.DEVNULL,
@@ -84,7 +90,8 @@ class Template:
             request["env"] = environment_of(wish.request, f"{path}/{wish.number}")
             try:
                 socket.send_fds(self.socket, [json.dumps(request).encode()], wish.descriptors)
-            except (BlockingIOError, InterruptedError):
+            # One that has ended may have said something before, which has to be read first.
+            except (BlockingIOError, InterruptedError, BrokenPipeError, ConnectionResetError):
                 return
             except OSError as error:
                 if error.errno == errno.ETOOMANYREFS:
@@ -92,6 +99,19 @@ class Template:
                 raise
             self.asked[wish.number] = self.waiting.popleft()
             self.moved = time.monotonic()
+
+    def answer(self) -> bytes:
+        """The next one; empty at its end.
+
+        Raises:
+            BlockingIOError: There is none yet.
+            OSError: There will be none.
+        """
+        try:
+            return self.socket.recv(1 << 16)
+        except ConnectionResetError:
+            # It ended with a request unread: Linux tells that before what it has said itself.
+            return self.socket.recv(1 << 16)
 
     @property
     def due(self) -> float:
@@ -123,6 +143,7 @@ class Templates:
         self._started = started
         self._spawn = spawn
         self._templates: dict[str, Template] = {}
+        self._numbers = itertools.count(1)
         self._failures: dict[str, int] = {}
         self._unforkable: dict[str, tuple[str, float]] = {}
         """Why there is none, and until when none is tried."""
@@ -195,7 +216,7 @@ class Templates:
     def _answers(self, key: str, template: Template) -> None:
         while self._templates.get(key) is template:
             try:
-                data = template.socket.recv(1 << 16)
+                data = template.answer()
             except (BlockingIOError, InterruptedError):
                 return
             except OSError:
@@ -247,17 +268,18 @@ class Templates:
                 self._give_up(key, "it ended while it imported what it needs")
                 return
         wishes = self._drop(key)
-        self._end_half_made()
+        self._end_half_made(template)
         for wish in wishes:
             self._place(wish)
 
-    def _end_half_made(self) -> None:
-        """What a template had forked, and nobody has told of yet, must not become a second one."""
-        half_made = f"/{self._path.rpartition('/')[2]}/t/"
-        pids = {template.pid for template in self._templates.values()}
+    def _end_half_made(self, template: Template) -> None:
+        """What a template had forked, and has not told of, must not live beside what is made instead."""
+        # A fork takes on its own mark at once, perhaps before it is told of.
+        own = (f"{self._path}/{number}" for number in template.asked)
+        half_made = [f"/{mark}/" for mark in (template.mark, *own)]
         with contextlib.suppress(OSError):
             for line in live_processes():
-                if line.pid not in pids and any(half_made in mark for mark in line.marks()):
+                if any(each in mark for each in half_made for mark in line.marks()):
                     with contextlib.suppress(OSError):
                         os.kill(line.pid, signal.SIGKILL)
 
@@ -289,7 +311,7 @@ class Templates:
     def _of(self, wanted: Any) -> Template:
         key = _key(wanted)
         if key not in self._templates:
-            self._templates[key] = Template(wanted, self._path)
+            self._templates[key] = Template(wanted, f"{self._path}/t/{next(self._numbers)}")
         return self._templates[key]
 
     def _drop(self, key: str) -> list[Wish]:
