@@ -16,6 +16,7 @@ from hsu_worker.master.launcher import Worker
 from hsu_worker.master.launchers import Launchers
 from hsu_worker.master.log_file import LogFile
 from hsu_worker.master.logs import UnitLog
+from hsu_worker.master.policy import places
 from hsu_worker.master.replicas import Owner, Replicas
 from hsu_worker.master.sharing import rules
 from hsu_worker.master.tables import UnitConfig
@@ -90,6 +91,11 @@ class Units(Mapping[str, Owner]):
         """Launch what is to be there before somebody calls."""
         self._launchers.prepare(units.values())
         for name, unit in units.items():
+            # What was adopted could not wait for what it depends on. That may call others from its
+            # first moment, so it is started here, where the master listens.
+            if places.comes(self._units[name].state):
+                for other in unit.depends_on:
+                    self._units[other].tell(policy.StartNeeded(f"unit {name!r} depends on it"))
             if unit.preload:
                 self._units[name].tell(policy.StartWanted("preload"))
 

@@ -244,6 +244,30 @@ async def test_one_that_is_adopted_waits_for_nothing_and_keeps_what_it_needs() -
 
 
 @virtual
+async def test_what_one_that_was_adopted_needs_is_started_when_the_master_begins() -> None:
+    async with village(a=["b"], b=["c"], c=[]) as it:
+        it.adopting = True
+        await it.units["a"].start("adopt")
+        it.adopting = False
+        it.units.begin(it.config.units)
+        await it.until(5.0)
+        assert [(1.0, "a"), (2.0, "c"), (3.0, "b")] == it.when("ready")
+        causes = [detail for _, unit, kind, detail in it.told if (unit, kind) == ("b", "starting")]
+        assert ["unit 'a' depends on it"] == causes
+
+
+@virtual
+async def test_one_that_could_not_be_adopted_needs_nothing() -> None:
+    async with village(a=["b"], b=[], plans={"a": [Plan(fails="it has ended")]}) as it:
+        it.adopting = True
+        with pytest.raises(RpcError):
+            await it.units["a"].start("adopt")
+        it.units.begin(it.config.units)
+        await it.until(5.0)
+        assert [] == [unit for _, unit, kind, _ in it.told if (unit, kind) == ("b", "starting")]
+
+
+@virtual
 async def test_a_reload_that_adds_a_dependency_replaces_the_worker() -> None:
     async with village(a=[], b=[]) as it:
         await it.call("a")

@@ -656,6 +656,32 @@ async def unary(self, request):
             assert master.status()["u"].pid == pid
 
 
+async def test_what_a_survivor_depends_on_is_started_by_the_next_master(folder: Path) -> None:
+    held = """
+@lifespan
+def held(self):
+    while Path('slow').exists():
+        time.sleep(0.01)
+    yield
+"""
+    (folder / "base").mkdir()
+    world = World(folder, 'depends_on = ["base"]')
+    base = text(app(folder / "base", held), 'cwd = "base"').replace("units.u", "units.base")
+    routes = '[routes]\n"hsu.test.v1.Kinds" = "u"\n'
+    world.file.write_text(f"{world.file.read_text()}\n{base}\n{routes}")
+    async with world.killed("u"):
+        (pid,) = starts(folder)
+    await until(lambda: not processes_in(folder / "base"))
+    (folder / "base" / "slow").touch()
+    async with world.master() as master:
+        # It has not waited for what it depends on.
+        await master.client(Kinds).unary(Ask(), timeout=20)
+        assert (pid, "starting") == (master.status()["u"].pid, master.status()["base"].phase)
+        (folder / "base" / "slow").unlink()
+        await until(lambda: master.status()["base"].phase == "ready")
+        assert [pid] == starts(folder)
+
+
 async def test_a_warm_process_is_adopted_and_starts_again(folder: Path) -> None:
     lived = """
 @lifespan
