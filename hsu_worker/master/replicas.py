@@ -53,6 +53,8 @@ class Replicas:
         self._callers = Callers(self._replan)
         self._planned: asyncio.Handle | None = None
         self._swapping = False
+        self._behind: list[Unit] = []
+        """Those that serve still as an earlier table says, until it is their turn to be replaced."""
         self._closing: set[asyncio.Task[None]] = set()
         self._take_up(first)
         self._resize(first.config)
@@ -184,7 +186,7 @@ class Replicas:
                 been swapped, unless it is none.
         """
         name = self.config.name
-        if self._swapping:
+        if self._replacing:
             text = f"unit {name!r}: a swap is under way; try again when it has ended"
             raise FailedPrecondition(text)
         self._swapping = True
@@ -199,6 +201,7 @@ class Replicas:
             return generation
         finally:
             self._swapping = False
+            self._replan()
 
     async def _swap(self, unit: Unit) -> None:
         if unit.state.phase in (Phase.STARTING, Phase.READY):
@@ -217,9 +220,12 @@ class Replicas:
     def reconfigure(
         self, config: UnitConfig, keys: Mapping[str, object], *, relaunch: bool
     ) -> None:
-        """As `Unit.reconfigure`; owners come and go with `replicas`."""
+        """As `Unit.reconfigure`, of those that serve one after the other; owners come and go with `replicas`."""
+        if relaunch:
+            self._behind = [unit for unit in self._further if unit.state.phase is Phase.READY]
         for unit in self._units:
-            unit.reconfigure(config, keys, relaunch=relaunch)
+            if not (relaunch and unit in self._behind):
+                unit.reconfigure(config, keys, relaunch=relaunch)
         self._resize(config)
         for unit in self._further:
             self._shorten(unit)
@@ -232,6 +238,11 @@ class Replicas:
     @property
     def _further(self) -> list[Unit]:
         return self._units[1:]
+
+    @property
+    def _replacing(self) -> bool:
+        """Another worker takes the place of one of them, or is about to."""
+        return self._swapping or any(chooser.replacing(unit.state) for unit in self._units)
 
     def _take_up(self, unit: Unit) -> None:
         unit.history = self.history
@@ -259,10 +270,15 @@ class Replicas:
         unit.tell(policy.Reconfigured(rules, None))
 
     def _launch_as_the_first(self, unit: Unit) -> None:
-        """What a swap has put in the place of the first holds for all."""
+        """What a swap or a reload has put in the place of the first holds for all."""
         if unit.launch != self.launch:
             unit.reconfigure(self.launch, {}, relaunch=True)
             self._shorten(unit)
+
+    def _replace_next(self) -> None:
+        # Where both have no room, an old one leaves before its new one starts: never all of them.
+        while self._behind and not self._replacing:
+            self._launch_as_the_first(self._behind.pop(0))
 
     async def _acquire(self, caller: Caller, deadline: float | None, way: str) -> Unit:
         """An owner that has room for a call now."""
@@ -315,6 +331,8 @@ class Replicas:
 
     def _look(self, unit: Unit, state: policy.State, event: policy.Event, now: float) -> None:
         """Something has happened to one of them."""
+        if self._behind:
+            self._replan()
         if state.last > self._last:
             self._last = state.last
             for other in self._units:
@@ -345,6 +363,7 @@ class Replicas:
 
     def _plan(self) -> None:
         self._planned = None
+        self._replace_next()
         starts = [each.start for each in self._callers.in_turn()]
         choice = chooser.choose(self._seen(), starts, chooser.most(self.state))
         for number in choice.grants:

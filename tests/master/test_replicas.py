@@ -285,6 +285,61 @@ async def test_other_numbers_hold_at_once() -> None:
         assert 1 == len(it.alive)
 
 
+def _apps(it: Row) -> list[str | None]:
+    return [worker.unit.app for worker in it.workers]
+
+
+@virtual
+async def test_a_reload_replaces_one_after_the_other_and_each_serves_until_then() -> None:
+    async with Row(replicas=3, idle=60.0) as it:
+        await asyncio.gather(it.call(), it.call(), it.call())
+        it.change(relaunch=True, app="m:B")
+        while len(it.workers) < 6 or len(it.alive) > 3:
+            assert [Phase.READY] * 3 == it.phases
+            await asyncio.sleep(0.1)
+        assert (["m:A"] * 3 + ["m:B"] * 3, 4) == (_apps(it), it.most_alive)
+        assert [(1.0 + 1.5 * n) for n in range(3)] == it.starts[3:]
+
+
+@virtual
+async def test_a_reload_that_fails_is_tried_once_for_each_and_all_serve_on() -> None:
+    async with Row(WELL, WELL, Plan(fails="it is broken"), idle=60.0) as it:
+        await asyncio.gather(it.call(), it.call())
+        it.change(relaunch=True, app="m:B")
+        await it.until(20.0)
+        assert (["m:A", "m:A", "m:B", "m:B"], 3) == (_apps(it), it.most_alive)
+        assert {1, 2} == {end for _, end in await asyncio.gather(it.call(1.0), it.call(1.0))}
+
+
+@virtual
+async def test_what_a_reload_has_not_reached_yet_follows_the_next_one() -> None:
+    async with Row(replicas=3, idle=60.0) as it:
+        await asyncio.gather(it.call(), it.call(), it.call())
+        it.change(relaunch=True, app="m:B")
+        await it.until(1.5)
+        with pytest.raises(FailedPrecondition, match="a swap is under way; try again"):
+            await it.replicas.swap(it.config)
+        it.change(relaunch=True, app="m:C")
+        # What needs no process doesn't wait.
+        it.change(concurrency=2)
+        assert [2, 2, 2] == [unit.state.rules.concurrency for unit in it.replicas.units]
+        await it.until(20.0)
+        assert ["m:A"] * 3 + ["m:B"] + ["m:C"] * 3 == _apps(it)
+        assert 3 == len(it.alive)
+
+
+@virtual
+async def test_one_without_a_worker_is_launched_as_the_file_says_at_once() -> None:
+    async with Row(WELL, WELL, Plan(startup=30.0), WELL, idle=60.0, replicas=3) as it:
+        await asyncio.gather(it.call(), it.call())
+        it.change(relaunch=True, app="m:B")
+        calls = [asyncio.ensure_future(it.call(2.0)) for _ in range(3)]
+        await asyncio.sleep(0.1)
+        assert ["m:A", "m:A", "m:B", "m:B"] == _apps(it)
+        assert {1, 2, 4} == {end for _, end in await asyncio.gather(*calls)}
+        assert ["m:A", "m:A", "m:B", "m:B"] == _apps(it)
+
+
 @virtual
 async def test_log_and_history_are_one_with_numbers_over_all() -> None:
     async with Row(idle=60.0) as it:

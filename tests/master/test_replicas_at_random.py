@@ -112,7 +112,7 @@ async def one_life(seed: int) -> list[int | str]:
         unit = it.replicas
         worker = dice.choice(it.alive) if it.alive else None
         with suppress(RpcError):
-            match dice.randrange(6 if calm else 9):
+            match dice.randrange(6 if calm else 10):
                 case 0:
                     await unit.stop()
                 case 1:
@@ -128,6 +128,8 @@ async def one_life(seed: int) -> list[int | str]:
                     await unit.swap(it.config)
                 case 8:
                     it.change(replicas=dice.choice((1, 2, 4)))
+                case 9:
+                    it.change(relaunch=True, app=dice.choice(("m:A", "m:B")))
 
     calls = [asyncio.ensure_future(call()) for _ in range(40)]
     deeds = [asyncio.ensure_future(deed()) for _ in range(8)]

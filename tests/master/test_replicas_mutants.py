@@ -131,6 +131,20 @@ MUTANTS = (
         test=replicas.test_a_second_swap_is_refused_and_one_without_a_worker_follows_the_first,
     ),
     Mutant(
+        bug="a reload that replaces all at once",
+        where="replicas:Replicas._replace_next",
+        sound=" and not self._replacing",
+        broken="",
+        test=replicas.test_a_reload_replaces_one_after_the_other_and_each_serves_until_then,
+    ),
+    Mutant(
+        bug="a reload of the first alone",
+        where="replicas:Replicas._look",
+        sound="if self._behind:",
+        broken="if False:",
+        test=replicas.test_a_reload_that_fails_is_tried_once_for_each_and_all_serve_on,
+    ),
+    Mutant(
         bug="room that was promised is given away",
         where="policy.replicas:seen",
         sound="+ promised",

@@ -51,6 +51,11 @@ def most(state: State) -> int:
     return state.rules.concurrency or sys.maxsize
 
 
+def replacing(state: State) -> bool:
+    """Another worker takes the place of the one of an owner, or is about to."""
+    return bool(state.renew or state.candidate or state.retiring)
+
+
 def seen(state: State, promised: int, now: float) -> Replica:
     """How the place of one owner stands.
 

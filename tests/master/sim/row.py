@@ -42,10 +42,10 @@ class Row(House):
     def phases(self) -> list[Phase]:
         return [unit.state.phase for unit in self.replicas.units]
 
-    def change(self, **keys: Any) -> None:
-        """As a reload does it, with keys that need no process."""
+    def change(self, *, relaunch: bool = False, **keys: Any) -> None:
+        """As a reload does it, with keys that need a new process or none."""
         self.config = replace(self.config, **keys)
-        self.replicas.reconfigure(self.config, keys, relaunch=False)
+        self.replicas.reconfigure(self.config, keys, relaunch=relaunch)
 
     def _another(self, config: UnitConfig, log: UnitLog) -> CheckedUnit:
         unit = CheckedUnit(config, self._make, self._tell, log)
