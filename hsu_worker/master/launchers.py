@@ -75,7 +75,9 @@ class Launchers:
     async def sort_survivors(self, units: Mapping[str, UnitConfig]) -> list[str]:
         """End what an earlier master left, and nobody wants; returns the units that have one to adopt."""
         ending = []
-        for record in self.survivors.read() if self.survivors else ():
+        records = self.survivors.read() if self.survivors else []
+        # What has ended is nobody's rival: the old one of a swap may be gone, and the new one serve.
+        for record in sorted(records, key=lambda record: bool(record.flaw)):
             unit = units.get(record.unit)
             why = _unwanted(record, unit) if unit else "there is no such unit"
             if record.unit in self._adoptable:
