@@ -37,6 +37,8 @@ class KeeperLink:
 
         ended: Called once, when the keeper has ended by itself, after its last event.
 
+        first: A request that is there before the keeper is; None: there is none.
+
     Raises:
         LaunchError: The keeper could not be started.
     """
@@ -46,6 +48,7 @@ class KeeperLink:
         mark: str,
         received: Callable[[Mapping[str, Any]], None],
         ended: Callable[["KeeperLink"], None],
+        first: Mapping[str, object] | None = None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._received = received
@@ -58,6 +61,10 @@ class KeeperLink:
             self._socket, far = socket.socketpair()
         except OSError as error:
             raise LaunchError(f"the keeper could not be started: {error}") from error
+        self._socket.setblocking(False)
+        if first is not None:
+            # A master that is killed in between would leave a keeper that spares nobody.
+            self.send(first)
         with far:
             try:
                 self._popen = subprocess.Popen(
@@ -70,9 +77,9 @@ class KeeperLink:
                     start_new_session=True,
                 )
             except OSError as error:
+                self._loop.remove_writer(self._socket)
                 self._socket.close()
                 raise LaunchError(f"the keeper could not be started: {error}") from error
-        self._socket.setblocking(False)
         self._loop.add_reader(self._socket, self._receive)
 
     def send(self, request: Mapping[str, object], descriptors: Sequence[int] = ()) -> None:

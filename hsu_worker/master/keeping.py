@@ -161,12 +161,11 @@ class Keeper:
 
     def _connect(self) -> KeeperLink:
         """Start a keeper process, and hand over to it what others have started."""
-        link = self._link = KeeperLink(self._mark, self._received, self._ended)
+        units = [process.handover() for process in self._processes.values()]
+        first = {"op": "take-over", "units": units} if units else None
+        link = self._link = KeeperLink(self._mark, self._received, self._ended, first)
         if self._next is not None:
             self._next.cancel()
-        if self._processes:
-            units = [process.handover() for process in self._processes.values()]
-            link.send({"op": "take-over", "units": units})
         return link
 
     def _received(self, event: Mapping[str, Any]) -> None:
