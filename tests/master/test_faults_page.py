@@ -16,7 +16,7 @@ from tests.master import (
     test_replicas_mutants,
     test_survival_mutants,
 )
-from tests.master.sim import mutants, town_mutants
+from tests.master.sim import mutants, survival_mutants, town_mutants
 
 TESTS = Path(__file__).parents[1]
 ROWS = {
@@ -60,6 +60,7 @@ def test_the_planted_bugs_are_where_the_page_says() -> None:
     planted = {
         "sim/mutants.py": {row for each in mutants.MUTANTS for row in each.rows.split()},
         "sim/town_mutants.py": {each.rows for each in town_mutants.MUTANTS},
+        "sim/survival_mutants.py": {bug[0].rows for bug in survival_mutants.MUTANTS},
         "test_keeper_mutants.py": {
             each.fault.partition(":")[0] for each in test_keeper_mutants.MUTANTS
         },

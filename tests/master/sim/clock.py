@@ -21,14 +21,15 @@ class _Selector(selectors.SelectSelector):
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """Starts at 1,000 s, so that a time that was never set is noticed."""
+    """Starts at 1,000 s, so that a time that was never set is noticed; or when another one has ended."""
 
-    def __init__(self) -> None:
+    def __init__(self, since: float = 1000.0) -> None:
+        self._since = since
         self._passing = _Selector()
         super().__init__(self._passing)
 
     def time(self) -> float:
-        return 1000.0 + self._passing.passed
+        return self._since + self._passing.passed
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:

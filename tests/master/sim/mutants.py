@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from operator import attrgetter
 from textwrap import dedent
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,8 @@ def planted(mutant: Mutant, package: str = "hsu_worker.master.policy") -> Iterat
     owner_path, _, name = path.rpartition(".")
     owner = attrgetter(owner_path)(module) if owner_path else module
     function = getattr(owner, name)
-    source = dedent(inspect.getsource(function))
+    written: Any = function.fget if isinstance(function, property) else function
+    source = dedent(inspect.getsource(written))
     if source.count(mutant.text) != 1:
         raise LookupError(f"{mutant.name!r} applies no more: {mutant.text!r} in {mutant.where}")
     made: dict[str, object] = {}
