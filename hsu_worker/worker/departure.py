@@ -44,12 +44,13 @@ class Departure:
         Returns:
             The seconds that they have from now on.
         """
+        now = time.monotonic()
         log.info("leaving: %s", why)
         self.returns = returns
-        self._deadline = min(self._deadline, time.monotonic() + grace)
+        self._deadline = min(self._deadline, now + grace)
         self._asked.set()
         self._sooner.set()
-        return self.grace_left
+        return max(0.0, self._deadline - now)
 
     def ask_from_thread(self, grace: float, why: str, *, returns: bool = False) -> None:
         """Ask from another thread than the loop's."""
