@@ -124,9 +124,10 @@ class Keeper:
         await process.started()
         return process
 
-    def adopt(self, mark: str, pid: int, start: int) -> Process:
+    def adopt(self, mark: str, pid: int, start: int, *, outlives: bool = False) -> Process:
         """
-        Watch and signal a process that another master's keeper has started; it ends with this master.
+        Watch and signal a process that another master's keeper has started; it ends with this master,
+        unless it outlives that.
 
         The keeper proves who it is (pid, start and mark agree); what it can't prove is reported as gone, and
         never signalled.
@@ -137,6 +138,9 @@ class Keeper:
         link = self._link or self._connect()
         number = next(self._numbers)
         process = Process(number, (mark,), "/", self._send, mark=mark, known=(pid, start))
+        if outlives:
+            # The keeper learns it with the takeover: a master may be killed after it.
+            process.outlive()
         self._processes[number] = process
         link.send({"op": "take-over", "units": [process.handover()]})
         return process

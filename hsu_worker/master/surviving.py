@@ -107,9 +107,8 @@ class Surviving(Spawned):
             os.close(await self._output(source))
         if flaw := record.flaw:
             raise LaunchError(f"it ended while no master ran, with {Exit(None, None, 0)}: {flaw}")
-        self._process = self._keeper.adopt(record.mark, record.pid, record.start)
+        self._process = self._keeper.adopt(record.mark, record.pid, record.start, outlives=True)
         self._outlives = True
-        self._process.outlive()
         self.pid = record.pid
         self.detail = f"pid {record.pid}, adopted"
         self._announced.set_result(Announcement(self._instance, self._asked))

@@ -55,8 +55,8 @@ MUTANTS = (
         "T24",
         "what was adopted ends with the master that adopted it",
         "surviving:Surviving._find",
-        "self._process.outlive()",
-        "pass",
+        "outlives=True",
+        "outlives=False",
         survival.test_t24_a_restarted_master_adopts_the_worker,
     ),
     Mutant(

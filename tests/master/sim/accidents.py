@@ -60,7 +60,19 @@ def meanwhile(machine: "Machine") -> None:
         kernel.pass_time(dice.choice((0.0, 0.3, 5.0, 20.0)))
         workers = kernel.workers()
         what = dice.choice(
-            ("end", "reuse", "forge", "forge", "forge", "damage", "torn", "stranger", "boot")
+            (
+                "end",
+                "reuse",
+                "forge",
+                "forge",
+                "forge",
+                "forge",
+                "forge",
+                "damage",
+                "torn",
+                "stranger",
+                "boot",
+            )
         )
         machine.note(what)
         match what:
@@ -75,7 +87,7 @@ def meanwhile(machine: "Machine") -> None:
                 _damage(machine)
             case "torn":
                 (machine.folder / "torn.tmp").write_text('{"unit": ')
-            case "boot" if dice.random() < 0.3:
+            case "boot" if dice.random() < 0.2:
                 kernel.reboot()
             case _:
                 kernel.stranger()

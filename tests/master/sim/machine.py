@@ -118,7 +118,7 @@ class Machine:
             self._root = Path(name)
             self.folder.mkdir()
             for _ in range(self.dice.randint(2, 4)):
-                self._live(self._config(), doomed=self.dice.random() < 0.7)
+                self._live(self._config(), doomed=self.dice.random() < 0.6)
                 accidents.meanwhile(self)
             self._live(Config.from_text("", folder=name), doomed=False)
             self.promises.ended(self.kernel, self.folder)
@@ -150,7 +150,7 @@ class Machine:
         self.note(f"master {self.lives} begins with {', '.join(config.units) or 'nothing'}")
         task = loop.create_task(self._master(config))
         if doomed and self.dice.random() < 0.6:
-            self._fuse = self.dice.randint(1, 60)
+            self._fuse = self.dice.randint(1, 90)
         elif doomed:
             loop.call_later(self.dice.uniform(0.0, 9.0), self.kill)
         try:

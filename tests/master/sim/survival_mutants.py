@@ -167,8 +167,8 @@ MUTANTS: tuple[tuple[Mutant, ...], ...] = (
             "what was adopted ends with the master that adopted it",
             "T22",
             "surviving:Surviving._find",
-            "self._process.outlive()",
-            "pass",
+            "outlives=True",
+            "outlives=False",
         ),
     ),
     (
