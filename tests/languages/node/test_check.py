@@ -20,8 +20,8 @@ ABLE = Help(
 async def test_the_module_keeps_all_that_the_contract_asks_for() -> None:
     report = await check(command(list(WHOLE)), help=ABLE)
     assert [] == [result.text for result in report.failed]
-    # It has no children, and its ring holds more than the kit fills.
-    assert ["children-environment", "log-dropped"] == sorted(
+    # It has no children and no stream of requests, and its ring holds more than the kit fills.
+    assert ["children-environment", "log-dropped", "malformed-in-stream"] == sorted(
         result.check.id for result in report.of(Outcome.SKIPPED)
     )
 
