@@ -57,7 +57,7 @@ def test_what_has_no_room_is_left_out_and_counted(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     size = os.terminal_size((5, 3))
-    monkeypatch.setattr("shutil.get_terminal_size", lambda: size)
+    monkeypatch.setattr("shutil.get_terminal_size", lambda *_, **__: size)
     top._draw(["123456", "2", "3"])
     assert "\x1b[H12345\x1b[K\n2\x1b[K\n3\x1b[K\x1b[J" == capsys.readouterr().out
     top._draw(["1", "2", "3", "4"])
