@@ -1,10 +1,12 @@
 """Random lives of a unit, a hundred at a time, and what holds of every call in them."""
 
 import asyncio
+import random
 from collections.abc import Callable, Collection, Coroutine
 from typing import Any
 
 from tests.master.sim.clock import run
+from tests.master.sim.fakes import Plan
 
 
 def live_a_hundred(
@@ -27,3 +29,14 @@ def live_a_hundred(
         assert told <= set(outcomes), f"seed {seed}"
         served += sum(isinstance(end, int) for end in ends)
     assert served > 1000
+
+
+def any_plan(dice: random.Random) -> Plan:
+    """A worker that does well, is slow, or fails, as the dice fall."""
+    return Plan(
+        startup=dice.choice((0.0, 0.1, 1.0)),
+        fails=dice.choice(("", "", "", "", "it is broken")),
+        ending=dice.choice((0.0, 0.1, 1.0)),
+        warm_stop=dice.choice((0.0, 0.1, 1.0)),
+        warm_fails=dice.choice(("", "", "stop", "start")),
+    )

@@ -8,8 +8,8 @@ import pytest
 
 from hsu_worker.errors import RpcError
 from hsu_worker.master.policy import Restart
-from tests.master.lives import live_a_hundred
-from tests.master.sim.fakes import WELL, Plan, virtual
+from tests.master.lives import any_plan, live_a_hundred
+from tests.master.sim.fakes import WELL, virtual
 from tests.master.sim.row import Row
 from tests.master.test_unit_at_random import OUTCOMES, ended, passes
 
@@ -70,18 +70,9 @@ async def one_life(seed: int) -> list[int | str]:
     # The jitter of a backoff.
     random.seed(seed)
 
-    def plan() -> Plan:
-        return Plan(
-            startup=dice.choice((0.0, 0.1, 1.0)),
-            fails=dice.choice(("", "", "", "", "it is broken")),
-            ending=dice.choice((0.0, 0.1, 1.0)),
-            warm_stop=dice.choice((0.0, 0.1, 1.0)),
-            warm_fails=dice.choice(("", "", "stop", "start")),
-        )
-
     concurrency = dice.choice((1, 2))
     it = Row(
-        *(plan() for _ in range(40)),
+        *(any_plan(dice) for _ in range(40)),
         WELL,
         replicas=dice.choice((1, 2, 3, 5)),
         concurrency=concurrency,

@@ -8,7 +8,7 @@ import pytest
 
 from hsu_worker.errors import RpcError
 from hsu_worker.master.policy import Restart
-from tests.master.lives import live_a_hundred
+from tests.master.lives import any_plan, live_a_hundred
 from tests.master.sim.clock import run
 from tests.master.sim.fakes import WELL, House, Plan, virtual
 
@@ -173,17 +173,8 @@ async def one_life(seed: int) -> list[int | str]:
     # The jitter of a backoff.
     random.seed(seed)
 
-    def plan() -> Plan:
-        return Plan(
-            startup=dice.choice((0.0, 0.1, 1.0)),
-            fails=dice.choice(("", "", "", "", "it is broken")),
-            ending=dice.choice((0.0, 0.1, 1.0)),
-            warm_stop=dice.choice((0.0, 0.1, 1.0)),
-            warm_fails=dice.choice(("", "", "stop", "start")),
-        )
-
     it = House(
-        *(plan() for _ in range(30)),
+        *(any_plan(dice) for _ in range(30)),
         WELL,
         idle=dice.choice((0.5, 2.0)),
         warm=dice.choice((None, 0.5, 2.0)),
