@@ -76,7 +76,8 @@ UNITS = ("a", "b", "c")
 DEEDS = 5
 
 #: Seconds after which a unit that nobody touches answers: a drain, a grace and a start, on a slow
-#: machine. No call has less time.
+#: machine; or the `stall` of one that was stopped before it announced itself, and a start. No call
+#: has less time.
 SETTLED = 5.0
 
 #: Seconds that a call is given.
@@ -96,7 +97,7 @@ def config(folder: Path) -> Config:
         'app = "chaotic:One"\n'
         'implements = ["hsu.test.v1.Kinds"]\n'
         f'env = {{PYTHONPATH = "{ROOT}"}}\n'
-        'ping = "200ms"\nping_timeout = "500ms"\ngrace = "1s"\ndrain = "2s"\n'
+        'ping = "200ms"\nping_timeout = "500ms"\ngrace = "1s"\ndrain = "2s"\nstall = "2s"\n'
         'breaker = 1000\nbackoff = "10ms"\nbackoff_most = "100ms"\n'
         + {"a": 'idle = "100ms"', "b": 'restart = "always"', "c": "concurrency = 4"}[name]
         for name in UNITS

@@ -7,6 +7,7 @@ import select
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -113,8 +114,16 @@ def exit_code(pid: int) -> int:
         assert readable, f"{pid} lives on"
     finally:
         os.close(handle)
-    _, status = os.waitpid(pid, 0)
-    return os.waitstatus_to_exitcode(status)
+    until = time.monotonic() + BOUND
+    while True:
+        try:
+            _, status = os.waitpid(pid, 0)
+        except ChildProcessError:
+            # It may end before the parent does that has to leave it to us, which no event tells.
+            assert time.monotonic() < until, f"{pid} is somebody else's child"
+            time.sleep(0.002)
+        else:
+            return os.waitstatus_to_exitcode(status)
 
 
 def write_module(folder: Path, code: str) -> str:
