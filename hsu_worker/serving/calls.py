@@ -72,8 +72,7 @@ class Calls:
         self.total = 0
         self.last_activity = time.monotonic()
         self._running: dict[int, ServedCall] = {}
-        self._idle = asyncio.Event()
-        self._idle.set()
+        self._none_left = asyncio.Event()
 
     @property
     def in_flight(self) -> int:
@@ -89,14 +88,13 @@ class Calls:
         self.total += 1
         self.last_activity = call.started
         self._running[id(call)] = call
-        self._idle.clear()
 
     def end(self, call: ServedCall) -> None:
         """Count it no more."""
         del self._running[id(call)]
         self.last_activity = time.monotonic()
         if not self._running:
-            self._idle.set()
+            self._none_left.set()
 
     def described(self, most: int = 5) -> str:
         """The oldest of those that have not ended, each with its id and its age."""
@@ -127,7 +125,9 @@ class Calls:
 
     async def ended(self) -> None:
         """Wait until none is in flight."""
-        await self._idle.wait()
+        if self._running:
+            self._none_left.clear()
+            await self._none_left.wait()
 
     def cut_off(self, reason: str) -> int:
         """End those that still run; their callers read UNAVAILABLE and `reason`.

@@ -44,12 +44,16 @@ def presents(metadata: Iterable[tuple[str, str | bytes]] | None, token: str) -> 
 
     Nothing presents an empty token: a server that asks for none doesn't call this.
     """
-    given = [value for key, value in metadata or () if key == AUTHORIZATION]
-    if not token or len(given) != 1:
+    given: str | bytes | None = None
+    for name, value in metadata or ():
+        if name == AUTHORIZATION:
+            if given is not None:
+                return False
+            given = value
+    if not token or given is None:
         return False
-    value = given[0]
-    expected = f"Bearer {token}".encode()
-    return hmac.compare_digest(value.encode() if isinstance(value, str) else value, expected)
+    value = given.encode() if isinstance(given, str) else given
+    return hmac.compare_digest(value, f"Bearer {token}".encode())
 
 
 def check_metadata(metadata: Metadata) -> None:
