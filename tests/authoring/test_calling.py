@@ -175,7 +175,7 @@ async def test_a_caller_that_leaves_ends_the_calls_that_were_made_for_it(front: 
 
 
 async def test_a_thread_whose_caller_has_left_begins_no_further_call() -> None:
-    entered = threading.Event()
+    entered, left = threading.Event(), threading.Event()
     raised: list[BaseException] = []
 
     def do(kinds: BlockingKindsClient, text: str) -> None:
@@ -187,12 +187,14 @@ async def test_a_thread_whose_caller_has_left_begins_no_further_call() -> None:
             kinds.unary(Ask())
         except Cancelled as error:
             raised.append(error)
+        finally:
+            left.set()
 
     async with running(SyncFront(do), others=[AsyncKinds()]) as worker:
         call = asyncio.create_task(worker.client(InterfaceA).summarize(ASK))
         await asyncio.to_thread(entered.wait, 10)
         call.cancel()
-        await asyncio.wait((call,))
+        await asyncio.to_thread(left.wait, 10)
 
     assert ["CANCELLED: the caller has gone"] == [str(error) for error in raised]
 

@@ -19,7 +19,7 @@ BODY = """
 async def loaded(self):
     for step in range(20 if "SLOW" in os.environ else 0):
         report_progress(step / 20, "reading")
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.3)
     if "FAIL" in os.environ:
         raise ValueError("no model")
     child = await asyncio.create_subprocess_exec("sleep", "60")

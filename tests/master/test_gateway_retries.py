@@ -1,4 +1,5 @@
 import asyncio
+import time
 from pathlib import Path
 from typing import Any
 
@@ -6,6 +7,7 @@ import grpc
 import grpc.aio
 import pytest
 
+from hsu_worker.master.gateway.caller import EMPTY_HEAD_WAIT, Head
 from hsu_worker.wire.address import Address
 from hsu_worker.wire.connection import Connection
 from tests.master.gated import Scripts, call, gateway, worker
@@ -123,15 +125,44 @@ async def test_a_stream_of_which_two_requests_were_taken_is_not_tried_again() ->
 
 
 async def test_an_answer_that_was_begun_is_not_tried_again() -> None:
+    begun = asyncio.Event()
+
     async def begin(requests: Any, context: Any) -> None:
         await context.send_initial_metadata((("x-head", "a"),))
+        await begun.wait()
         await refuse_unread(requests, context)
 
     async with worker(Scripts(X=begin)) as old, gateway(old) as (loans, _, through):
-        seen = await call(through, "X", b"once")
+        stream: Any = through.channel.unary_stream("/hsu.test.v1.Kinds/X")
+        talk = stream(b"once", metadata=through.metadata, timeout=20)
+        assert (("x-head", "a"),) == tuple(await talk.initial_metadata())
+        begun.set()
+        with pytest.raises(grpc.aio.AioRpcError, match="draining"):
+            await talk.read()
 
-    assert (seen.message, seen.initial) == ("draining", (("x-head", "a"),))
     assert len(loans.asked) == 1
+
+
+async def test_an_empty_head_waits_for_what_has_come_while_the_loop_stood_still() -> None:
+    sent: list[Any] = []
+
+    class Caller:
+        async def send_initial_metadata(self, metadata: Any) -> None:
+            sent.append(metadata)
+
+    context: Any = Caller()
+    head = Head(context)
+    await head.send(())
+    time.sleep(2 * EMPTY_HEAD_WAIT)  # noqa: ASYNC251  the loop stands still
+    for _ in range(10):  # what has come is heard a few turns later
+        await asyncio.sleep(0)
+    await head.done()
+
+    assert (sent, head.sent) == ([], False)
+
+    await head.send(())
+    await until(lambda: sent)
+    assert (sent, head.sent) == ([()], True)
 
 
 async def test_no_request_is_lost_between_two_tries() -> None:

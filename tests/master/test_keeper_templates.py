@@ -138,7 +138,7 @@ async def test_what_a_template_has_told_is_heard_though_it_left_a_request_unread
         told = [spawned(near) for _ in range(2)]
 
         await until(lambda: len(made(tmp_path)) >= 2, within=BOUND)
-        assert [*zip((1, 2), made(tmp_path), strict=True)] == told
+        assert [*enumerate(made(tmp_path), 1)] == told
 
 
 async def test_a_worker_that_nobody_was_told_of_does_not_live_beside_the_next(

@@ -11,8 +11,11 @@ from hsu_worker.serving.admission import Context
 from hsu_worker.wire.source import Source
 
 #: Seconds that empty initial metadata waits for the first message, to travel with it: a write of
-#: its own would cost every unary call a tenth.
-EMPTY_HEAD_WAIT: Final = 0.02
+#: its own would cost every unary call a tenth. And for a refusal, which comes right behind it: once
+#: something was sent, the call can't be made again.
+EMPTY_HEAD_WAIT: Final = 0.1
+#: Turns of the loop in which it waits: one that stands still hears of nothing that has come.
+EMPTY_HEAD_TURNS: Final = 5
 
 
 def caller_requests(context: Context) -> Source:
@@ -62,8 +65,7 @@ class Head:
             self.sent = True
             await self._context.send_initial_metadata(tuple(metadata))
         else:
-            loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(EMPTY_HEAD_WAIT, self._send_empty)
+            self._wait(EMPTY_HEAD_TURNS)
 
     async def done(self) -> None:
         """To be awaited before anything else is sent: grpc.aio takes one at a time."""
@@ -73,6 +75,14 @@ class Head:
         if self._sending is not None:
             sending, self._sending = self._sending, None
             await sending
+
+    def _wait(self, turns: int) -> None:
+        if turns:
+            loop = asyncio.get_running_loop()
+            pause = EMPTY_HEAD_WAIT / EMPTY_HEAD_TURNS
+            self._timer = loop.call_later(pause, self._wait, turns - 1)
+        else:
+            self._send_empty()
 
     def _send_empty(self) -> None:
         self.sent = True
