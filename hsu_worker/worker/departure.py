@@ -13,9 +13,6 @@ log = logging.getLogger(__name__)
 
 #: Seconds that calls in flight are given when nobody says otherwise.
 DEFAULT_GRACE: Final = 30.0
-#: Seconds after the last call, or its grace, after which the process ends whatever it still waits for:
-#: the contract's 10 s, less what that takes.
-LAST_RESORT: Final = 9.8
 
 
 class Departure:

@@ -19,6 +19,7 @@ from hsu_worker.wire.launch import LaunchVariables, own_master
 from hsu_worker.worker.answering import Answering, answering
 from hsu_worker.worker.departure import DEFAULT_GRACE
 from hsu_worker.worker.exit_codes import NOT_STARTED, OK
+from hsu_worker.worker.last_resort import LAST_RESORT, sigterm_ends_within
 from hsu_worker.worker.lifecycle import nothing
 from hsu_worker.worker.lifeline import Lifeline
 from hsu_worker.worker.others import ThroughMaster
@@ -93,7 +94,10 @@ async def live_launched(
         others=ThroughMaster(variables.unit, own_master(), app.client_interceptors),
         started=started,
     ) as worker:
-        with signals_lead_to(partial(worker.departure.ask, DEFAULT_GRACE)):
+        with (
+            signals_lead_to(partial(worker.departure.ask, DEFAULT_GRACE)),
+            sigterm_ends_within(DEFAULT_GRACE + LAST_RESORT),
+        ):
             if lifeline is not None:
                 lifeline.leads_to(worker.departure)
             try:

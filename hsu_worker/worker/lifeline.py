@@ -7,8 +7,9 @@ from collections.abc import Callable
 from typing import Final
 
 from hsu_worker.errors import LaunchError
-from hsu_worker.worker.departure import LAST_RESORT, Departure
+from hsu_worker.worker.departure import Departure
 from hsu_worker.worker.exit_codes import HUNG
+from hsu_worker.worker.last_resort import LAST_RESORT
 
 #: Seconds that calls in flight are given then.
 LIFELINE_GRACE: Final = 2.0

@@ -6,8 +6,9 @@ import threading
 import time
 from typing import Final
 
-from hsu_worker.worker.departure import DEFAULT_GRACE, LAST_RESORT, Departure
+from hsu_worker.worker.departure import DEFAULT_GRACE, Departure
 from hsu_worker.worker.exit_codes import HUNG
+from hsu_worker.worker.last_resort import LAST_RESORT
 from hsu_worker.worker.options import Serving
 
 #: Seconds that calls in flight are given when the code has changed.

@@ -16,6 +16,7 @@ from hsu_worker.wire.launch import own_master, remember_master
 from hsu_worker.worker.answering import Answering, answering
 from hsu_worker.worker.departure import DEFAULT_GRACE, Departure
 from hsu_worker.worker.exit_codes import BEYOND_REPAIR, NOT_STARTED, OK
+from hsu_worker.worker.last_resort import LAST_RESORT, sigterm_ends_within
 from hsu_worker.worker.lifecycle import nothing
 from hsu_worker.worker.notify import Notify
 from hsu_worker.worker.options import Serving
@@ -105,7 +106,10 @@ async def live_serving(
         started=started,
     ) as worker:
         departure = worker.departure
-        with signals_lead_to(partial(departure.ask, DEFAULT_GRACE)):
+        with (
+            signals_lead_to(partial(departure.ask, DEFAULT_GRACE)),
+            sigterm_ends_within(DEFAULT_GRACE + LAST_RESORT),
+        ):
             if reloader is not None:
                 reloader.leads_to(departure)
             failure = await started_alone(worker, notify)

@@ -3,16 +3,14 @@
 import asyncio
 import atexit
 import contextlib
-import faulthandler
 import logging
 import os
 import sys
-import threading
 from typing import Final, NoReturn, Protocol
 
 from hsu_worker.serving.calls import Calls
 from hsu_worker.worker.answering import Answering
-from hsu_worker.worker.departure import LAST_RESORT
+from hsu_worker.worker.last_resort import LAST_RESORT, end_within
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +40,7 @@ async def shut_down(worker: Answering, *feeds: Feed, ends_process: bool = True) 
     """
     # A call that keeps the loop from turning hangs all that follows.
     if ends_process:
-        _end_within(worker.departure.grace_left + LAST_RESORT)
+        end_within(worker.departure.grace_left + LAST_RESORT)
 
     # New calls are refused, with the dispatch "no"; health says NOT_SERVING and ends each Watch.
     worker.health.close()
@@ -54,7 +52,7 @@ async def shut_down(worker: Answering, *feeds: Feed, ends_process: bool = True) 
     calls = worker.dispatcher.calls
     ended = await worker.departure.calls_ended(calls)
     if ends_process:
-        _end_within(LAST_RESORT)
+        end_within(LAST_RESORT)
     if not ended:
         log.warning("cut off, because they took longer than the grace: %s", calls.described())
         calls.cut_off("the worker is leaving, and the call took longer than its grace")
@@ -71,14 +69,6 @@ async def shut_down(worker: Answering, *feeds: Feed, ends_process: bool = True) 
     await _ended(own, FLUSH_TIMEOUT)
     own.cut_off("the worker has left")
     await _ended(own, FLUSH_TIMEOUT)
-
-
-def _end_within(seconds: float) -> None:
-    """End the process after that time, with the code HUNG, and show on stderr where each thread is.
-
-    Not by a thread of ours: native code that holds the GIL would stop it, too.
-    """
-    faulthandler.dump_traceback_later(min(seconds, threading.TIMEOUT_MAX), exit=True, file=2)
 
 
 async def _ended(calls: Calls, timeout: float) -> None:

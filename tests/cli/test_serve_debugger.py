@@ -6,6 +6,13 @@ from pathlib import Path
 import pytest
 
 from hsu_worker.errors import Unavailable
+from hsu_worker.gen.hsu_core import (
+    STATE_RUNNING,
+    STATE_STOPPED,
+    Core,
+    StartRequest,
+    StopRequest,
+)
 from tests.gen.hsu_test_kinds import Ask, Kinds
 from tests.terminal import Terminal, terminal
 from tests.worker.process import connected, write_service
@@ -20,6 +27,15 @@ def server_stream(self, request):
     breakpoint()
     yield Answer(number=number)
 """
+
+RELEASE = """
+@lifespan
+async def loaded(self):
+    yield
+    breakpoint()
+"""
+#: In a worker's module: it has half a second on its way out instead of almost ten.
+HURRY = "from hsu_worker.worker import shutdown; shutdown.LAST_RESORT = 0.5\n"
 
 
 async def stopped(it: Terminal, listen: str) -> "asyncio.Task[str]":
@@ -108,3 +124,29 @@ async def test_whoever_sits_at_a_breakpoint_is_not_told_that_the_loop_is_blocked
         assert "the event loop" not in it.shown
         it.type("continue\n")
         assert "hello" == await call
+
+
+async def test_a_worker_that_leaves_waits_for_nobody_at_a_breakpoint(tmp_path: Path) -> None:
+    target = write_service(tmp_path, RELEASE, before=HURRY)
+    with terminal(tmp_path, "serve", target, "--listen", f"unix:{tmp_path}/s") as it:
+        await it.shows("serving ")
+        it.type("\x03")
+        await it.shows("(Pdb) ")
+        assert 1 == await it.exit_code(), it.shown
+
+
+async def test_what_a_stop_releases_can_be_looked_at_for_longer(tmp_path: Path) -> None:
+    listen = f"unix:{tmp_path}/s"
+    target = write_service(tmp_path, RELEASE, before=HURRY)
+    with terminal(tmp_path, "serve", target, "--listen", listen) as it:
+        await it.shows("serving ")
+        async with connected(listen) as connection:
+            core = Core.client(connection)
+            stop = asyncio.create_task(core.stop(StopRequest(), timeout=60))
+            await it.shows("(Pdb) ")
+            it.type("time.sleep(1)\n")
+            await it.shows("(Pdb) ")
+            it.type("continue\n")
+            assert STATE_STOPPED == (await stop).state
+            last = [step async for step in core.start(StartRequest(), timeout=60)][-1]
+            assert STATE_RUNNING == last.state

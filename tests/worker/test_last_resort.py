@@ -10,10 +10,22 @@ from hsu_worker import Unavailable
 from hsu_worker.gen.hsu_core import ShutdownRequest
 from tests.gen.hsu_test_kinds import Ask
 from tests.until import until
-from tests.worker.process import launched, write_service
+from tests.worker.process import launched, serving, write_service
 
 #: In a worker's module: it has a second instead of almost ten.
 HURRY = "from hsu_worker.worker import shutdown; shutdown.LAST_RESORT = 1.0\n"
+#: And so long after SIGTERM, instead of forty.
+HURRY_SIGTERM = (
+    "from hsu_worker.worker import launched, serve\n"
+    "for each in launched, serve: each.DEFAULT_GRACE, each.LAST_RESORT = 0.5, 0.5\n"
+)
+#: What then never ends, and lets no handler of Python's run: a lock of C's that this thread has itself.
+LOCKED = """
+import ctypes, re
+libc, lock = ctypes.CDLL(None), ctypes.create_string_buffer(64)
+libc.pthread_mutex_lock(lock)
+"""
+NATIVE = "libc.pthread_mutex_lock(lock)"
 
 AT_EXIT = """
 import atexit, re
@@ -81,6 +93,65 @@ async def test_a_call_that_blocks_the_loop_for_longer_than_its_grace(tmp_path: P
 
     assert code == 1
     assert "in unary\n" in errors
+
+
+@pytest.mark.parametrize(
+    "blocks",
+    ["while True: pass", "time.sleep(60)", "re.match('(a+)+$', 'a' * 60 + 'b')", NATIVE],
+    ids=["computes", "waits", "holds the GIL", "native"],
+)
+async def test_sigterm_while_a_call_blocks_the_loop_for_ever(tmp_path: Path, blocks: str) -> None:
+    target = write_service(
+        tmp_path,
+        f"async def unary(self, request):\n    Path('entered').touch()\n    {blocks}",
+        before=HURRY_SIGTERM + LOCKED,
+    )
+    async with launched(tmp_path, target) as worker:
+        await worker.start()
+        busy = asyncio.create_task(worker.kinds.unary(Ask()))
+        await until((tmp_path / "entered").exists)
+        worker.process.send_signal(signal.SIGTERM)
+        code = await worker.exit_code()
+        errors = await worker.errors()
+        with pytest.raises(Unavailable):
+            await busy
+
+    assert code == 1
+    assert "in unary\n" in errors
+
+
+async def test_sigterm_while_a_start_blocks_the_loop_for_ever(tmp_path: Path) -> None:
+    target = write_service(
+        tmp_path,
+        f"@lifespan\nasync def one(self):\n    Path('entered').touch()\n    {NATIVE}\n    yield\n",
+        before=HURRY_SIGTERM + LOCKED,
+    )
+    async with serving(tmp_path, target, "--listen", f"unix:{tmp_path}/s") as process:
+        await until((tmp_path / "entered").exists)
+        process.send_signal(signal.SIGTERM)
+        code = await asyncio.wait_for(process.wait(), 20)
+        assert process.stderr
+        errors = (await process.stderr.read()).decode()
+
+    assert code == 1
+    assert "in one\n" in errors
+
+
+async def test_a_handler_of_the_users_own_for_a_signal_takes_nothing_away(tmp_path: Path) -> None:
+    target = write_service(
+        tmp_path,
+        "@lifespan\nasync def one(self):\n"
+        "    signals = asyncio.Queue()\n"
+        "    asyncio.get_running_loop().add_signal_handler(10, signals.put_nowait, 10)\n"
+        "    os.kill(os.getpid(), 10)\n"
+        "    await signals.get()\n"
+        "    yield\n",
+    )
+    async with launched(tmp_path, target) as worker:
+        await worker.start()
+        worker.process.send_signal(signal.SIGTERM)
+
+        assert await worker.exit_code() == 0
 
 
 async def test_a_call_may_take_its_grace_however_long_that_is(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from hsu_worker.gen.hsu_core import (
 )
 from hsu_worker.serving.calls import Calls
 from hsu_worker.serving.server import STOP_GRACE
-from hsu_worker.worker.departure import LAST_RESORT
+from hsu_worker.worker.last_resort import LAST_RESORT
 from hsu_worker.worker.lifecycle import LEAVE_TIMEOUT, Lifecycle
 from hsu_worker.worker.shutdown import FLUSH_TIMEOUT, UNWIND_TIMEOUT
 from tests.serving.kinds import AsyncKinds

@@ -1,0 +1,77 @@
+"""The end of a process that hangs on its way out."""
+
+import faulthandler
+import math
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from types import FrameType
+from typing import Final
+
+#: Seconds after the last call, or its grace, after which the process ends whatever it still waits for:
+#: the contract's 10 s, less what that takes.
+LAST_RESORT: Final = 9.8
+
+#: A signal's handler may come in between.
+_changing = threading.RLock()
+_ends_at = math.inf
+
+
+def end_within(seconds: float) -> None:
+    """End the process after that time, with the code HUNG, and show on stderr where each thread is.
+
+    Not by a thread of ours: native code that holds the GIL would stop it, too. Who asks later can only
+    shorten the time.
+    """
+    global _ends_at
+    with _changing:
+        at = time.monotonic() + seconds
+        if at < _ends_at:
+            _ends_at = at
+            most = min(seconds, threading.TIMEOUT_MAX)
+            faulthandler.dump_traceback_later(most, exit=True, file=2)
+
+
+@contextmanager
+def sigterm_ends_within(seconds: float) -> Generator[None, None, None]:
+    """Bound what follows SIGTERM, while the block runs, as `end_within` does.
+
+    Not SIGINT: whoever presses Ctrl-C at a breakpoint can press it again.
+    """
+    # A handler in Python runs between two instructions of the main thread, and never while that is in
+    # native code; so a thread reads what CPython's own handler writes, and passes it on to the loop.
+    # A thread does not run while native code holds the GIL; but some of that, such as `re`, has
+    # handlers run now and then. So: both. (What does neither, the master kills.)
+    read, write = socket.socketpair()
+    write.setblocking(False)
+    loops = signal.set_wakeup_fd(write.fileno())
+    handler = signal.getsignal(signal.SIGTERM)
+    assert callable(handler)
+
+    def watch() -> None:
+        while seen := read.recv(64):
+            # A loop that has so much to read wakes up anyway.
+            with suppress(BlockingIOError):
+                os.write(loops, seen)
+            if signal.SIGTERM in seen:
+                end_within(seconds)
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        end_within(seconds)
+        handler(number, frame)
+
+    thread = threading.Thread(target=watch, name="hsu-sigterm", daemon=True)
+    thread.start()
+    signal.signal(signal.SIGTERM, handle)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, handler)
+        signal.set_wakeup_fd(loops)
+        write.close()
+        thread.join()
+        read.close()
