@@ -17,6 +17,8 @@ from hsu_worker.wire.connection import KEEPALIVE_OPTIONS
 #: Seconds that grpc's own stop may take. It is no drain, and no call should be left by then; but each
 #: peer has to hear the goodbye and to answer it, and in a crowd a processor may come late.
 STOP_GRACE: Final = 0.5
+#: Milliseconds: clients may ask so often whether the connection is still there.
+PING_INTERVAL: Final = 10_000
 
 
 @asynccontextmanager
@@ -61,8 +63,9 @@ async def listening(
                 # Nobody vanishes from a Unix socket without a word; one who has been stopped by a
                 # debugger would seem to.
                 *(() if address.is_unix else KEEPALIVE_OPTIONS),
-                # Without this grpc closes connections whose client asks every 30 s as well.
-                ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+                # Without these grpc closes connections whose client asks every 30 s as well.
+                ("grpc.http2.min_ping_interval_without_data_ms", PING_INTERVAL),
+                ("grpc.keepalive_permit_without_calls", 1),
             ),
         )
         try:

@@ -40,6 +40,8 @@ _CHANNEL_OPTIONS: Options = (
 KEEPALIVE_OPTIONS: Options = (
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 20_000),
+    # Otherwise the third ping without data, and each one after it, waits for a minute.
+    ("grpc.http2.max_pings_without_data", 0),
 )
 
 
