@@ -66,4 +66,13 @@ MUTANTS = (
         "RUNNING",
         help=SLOW,
     ),
+    # It says so when it has loaded all the same.
+    Mutant(
+        "stop-abandons",
+        "            self.start.cancel()\n",
+        "            while self.progress.fraction < 0.9:\n                await self.change()\n"
+        "            self.start.cancel()\n",
+        "% of it",
+        help=SLOW,
+    ),
 )
