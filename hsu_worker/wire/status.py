@@ -41,8 +41,9 @@ _LATE: Final = "Deadline Exceeded"
 #: How the system says that a connection has ended under a call.
 _BROKEN: Final = ("Socket closed", "Connection reset by peer", "Broken pipe")
 
-#: What grpc says of a message over the limit, at either end; not what to do about it.
-_TOO_LARGE = "eceived message larger than max"
+#: What grpc says of a message over the limit, at either end, received or decompressed; not what to do
+#: about it.
+_TOO_LARGE: Final = " message larger than max"
 
 #: Codes that grpc itself makes up at the client, without a word from a worker.
 _LOCAL = frozenset(

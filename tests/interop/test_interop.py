@@ -36,6 +36,12 @@ LARGE_REQUEST, LARGE_ANSWER = 271_828, 314_159
 REQUESTS = (27_182, 8, 1_828, 45_904)
 ANSWERS = (31_415, 9, 2_653, 58_979)
 
+#: The largest message that a worker takes and sends, unless told otherwise; and the payload of one of
+#: that size, when there is nothing else in it.
+LIMIT = 4 << 20
+LARGEST = LIMIT - 5
+COMPRESSIONS = (grpc.Compression.NoCompression, grpc.Compression.Gzip)
+
 SPECIAL = "\t\ntest with whitespace\r\nand Unicode BMP ☺ and non-BMP 😈\t\n"
 PATIENCE = 20
 
@@ -81,6 +87,54 @@ async def empty_unary(door: Door) -> None:
 async def large_unary(door: Door) -> None:
     answer = await door.unary(Ask(payload=bytes(LARGE_REQUEST), number=LARGE_ANSWER))
     assert Answer(payload=bytes(LARGE_ANSWER), number=LARGE_REQUEST) == answer
+
+
+async def largest_request(door: Door) -> None:
+    request = Ask(payload=bytes(LARGEST))
+    assert LIMIT == request.ByteSize()
+    for compression in COMPRESSIONS:
+        answer = await door.unary(request, compression=compression)
+        assert Answer(number=LARGEST) == answer
+
+
+async def largest_both_ways(door: Door) -> None:
+    # Each message holds a number, too.
+    payload = bytes(LARGEST - 5)
+    request, answer = Ask(payload=payload), Answer(payload=payload)
+    request.number = answer.number = len(payload)
+    assert LIMIT == request.ByteSize() == answer.ByteSize()
+    for compression in COMPRESSIONS:
+        assert answer == await door.unary(request, compression=compression)
+
+
+async def request_over_the_limit(door: Door) -> None:
+    # What is compressed counts as what it is when it is not.
+    for size in (LARGEST + 1, 3 * LARGEST):
+        for compression in COMPRESSIONS:
+            await is_too_large(door, Ask(payload=bytes(size)), compression=compression)
+    assert Answer() == await door.unary(Ask())
+
+
+async def answer_over_the_limit(door: Door) -> None:
+    error = await is_too_large(door, Ask(number=LARGEST + 1))
+    assert OVER_THE_LIMIT == error.details()
+    trailers = dict(iter(error.trailing_metadata()))
+    assert "yes" == trailers["hsu-dispatched"]
+    assert b"RESPONSE_TOO_LARGE" in trailers["grpc-status-details-bin"]
+    assert Answer() == await door.unary(Ask())
+
+
+OVER_THE_LIMIT = (
+    "the response of /hsu.test.v1.Kinds/Unary has 4194305 bytes, 4194304 are possible: send less, or "
+    "raise App(limits=Limits(message_bytes=...))"
+)
+
+
+async def is_too_large(door: Door, request: Ask, **more: Any) -> Any:
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        await door.unary(request, **more)
+    assert grpc.StatusCode.RESOURCE_EXHAUSTED == raised.value.code()
+    return raised.value
 
 
 async def client_compressed_unary(door: Door) -> None:
@@ -220,6 +274,13 @@ async def server_compressed_unary(door: Door) -> None:
         assert Answer(payload=bytes(LARGE_ANSWER)) == answer
 
 
+async def server_compressed_largest(door: Door) -> None:
+    asked = (("x-compress", "Gzip"),)
+    assert Answer(payload=bytes(LARGEST)) == await door.unary(Ask(number=LARGEST), metadata=asked)
+    error = await is_too_large(door, Ask(number=LARGEST + 1), metadata=asked)
+    assert OVER_THE_LIMIT == error.details()
+
+
 async def server_compressed_streaming(door: Door) -> None:
     call = door.method("stream_stream", "Bidi")(metadata=(("x-compress", "Gzip"),))
     for size in ANSWERS:
@@ -272,6 +333,10 @@ Case = Callable[[Door], Awaitable[None]]
 CASES: tuple[Case, ...] = (
     empty_unary,
     large_unary,
+    largest_request,
+    largest_both_ways,
+    request_over_the_limit,
+    answer_over_the_limit,
     client_compressed_unary,
     client_compressed_streaming,
     client_streaming,
@@ -292,6 +357,7 @@ SAYING_CASES: tuple[Case, ...] = (
     custom_metadata_both_ways,
     custom_metadata_of_a_stream,
     server_compressed_unary,
+    server_compressed_largest,
     server_compressed_streaming,
 )
 #: Of a worker on bare grpcio.

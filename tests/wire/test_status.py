@@ -249,6 +249,21 @@ def test_what_grpc_itself_says_of_a_call_is_told_in_plain_words(
     assert told == from_grpc(aio_error(code, details=words)).message
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Received message larger than max (2 vs. 1)",
+        "SERVER: Received message larger than max (2 vs. 1)",
+        # What was compressed says no more.
+        "Decompressed message larger than max",
+    ],
+)
+def test_a_message_over_the_limit_says_what_to_do(words: str) -> None:
+    error = from_grpc(aio_error(grpc.StatusCode.RESOURCE_EXHAUSTED, details=words))
+
+    assert error.message == f"{words}: send less, or raise App(limits=Limits(message_bytes=...))"
+
+
 async def test_a_deadline_that_passes_is_told_in_plain_words(tmp_path: Path) -> None:
     async with serving(tmp_path / "s") as (_, channel):
         assert "no answer within the deadline" == (await failed(channel, timeout=0.2)).message
