@@ -7,5 +7,3 @@ EXAMPLES = ROOT / "examples"
 
 #: The HSU with interfaces A and B.
 WORKER = EXAMPLES / "rust" / "bin" / "hsu_abc_service"
-#: The worker of docs/rust.md.
-SHOUTER = EXAMPLES / "rust" / "bin" / "shouter"
