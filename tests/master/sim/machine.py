@@ -193,7 +193,8 @@ class Machine:
         while tasks := asyncio.all_tasks(loop):
             for task in sorted(tasks, key=lambda task: (len(task.get_name()), task.get_name())):
                 task.cancel()
-            loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+            # One of them may wait for what another one would have done: it is told again.
+            loop.run_until_complete(asyncio.wait(tasks, timeout=SETTLE))
         loop.run_until_complete(loop.shutdown_asyncgens())
         loop.close()
         for each in self._outputs:
