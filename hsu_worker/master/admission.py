@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Mapping
+from functools import partial
 from time import perf_counter
 from typing import Final
 
@@ -38,6 +39,7 @@ class Admission:
     def __init__(self, units: Mapping[str, Owner]) -> None:
         self._units = units
         self._state = residency.State()
+        self._ledger = residency.Ledger(self._seen)
         self._waiting: dict[Tenant, _Place] = {}
         self._loop = asyncio.get_running_loop()
         self._alarm = Alarm(self._look)
@@ -78,18 +80,18 @@ class Admission:
     def feed(self, event: residency.Event) -> tuple[residency.Effect, ...]:
         """Decide, and do what was decided."""
         before = self._state
-        self._state, effects = residency.decide(before, event, self._seen, self._loop.time())
-        for effect in effects:
-            self._do(effect)
+        self._state, effects = residency.decide(before, event, self._ledger, self._loop.time())
         if self._state.restless is not before.restless:
             self._listen()
+        for effect in effects:
+            self._do(effect)
         return tuple(effects)
 
     def _listen(self) -> None:
         # Each call comes by there: nobody is told while nobody waits.
-        stir = self._stir if self._state.restless else None
-        for unit in self._units.values():
-            unit.on_event = stir
+        restless = self._state.restless
+        for name, unit in self._units.items():
+            unit.on_event = partial(self._stir, name) if restless else None
 
     def _do(self, effect: residency.Effect) -> None:
         match effect:
@@ -124,8 +126,9 @@ class Admission:
             last=generation.quiet_since,
         )
 
-    def _stir(self) -> None:
-        # Once for all that happens in one turn of the loop, and where many are resident, in some more.
+    def _stir(self, unit: str) -> None:
+        self._ledger.stir(unit)
+        # Once for all that happens in one turn of the loop, and where many wait, in some more.
         if self._stirred is None:
             self._stirred = self._loop.call_later(self._pause, self._look)
 

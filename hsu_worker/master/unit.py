@@ -260,6 +260,8 @@ class Unit:
         if (lent := policy.lent(self._state)) is None:
             return None
         self._state, generation = lent
+        if self.on_event is not None:
+            self.on_event()
         return generation
 
     def _give_back(self, generation: int) -> None:
@@ -274,9 +276,8 @@ class Unit:
     async def _acquire(self, deadline: float | None, what: str, start: bool, way: str) -> int:
         # Without a deadline of its own the start's wall budget bounds the wait, twice: a caller may
         # have to see the old generation out.
-        until = deadline
-        if until is None:
-            until = self._loop.time() + 2 * (self.config.start_timeout + self.others_bound)
+        longest = 2 * (self.config.start_timeout + self.others_bound)
+        until = self._loop.time() + longest if deadline is None else deadline
         try:
             return await self._waiters.lease(until, what, start=start, cycle=way)
         except TimeoutError:
@@ -364,8 +365,7 @@ class Unit:
         check_replaces(self._handshake, new, self.config.implements, strict=self.config.strict)
 
     async def _stop(self, instance: Instance, effect: policy.Stop) -> None:
-        began = self._loop.time()
-        number = instance.generation
+        began, number = self._loop.time(), instance.generation
         kind = self.history.stop_begins(effect)
         instance.sent_away = effect
         ending = await instance.stop(force=effect.force)

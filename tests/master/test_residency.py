@@ -11,6 +11,7 @@ from hsu_worker.master.residency import (
     Effect,
     Event,
     Evict,
+    Ledger,
     Left,
     Look,
     Member,
@@ -43,10 +44,9 @@ class Table:
         self.feed(Configured(Rules(pools={each.name: each for each in pools}, members=members)))
 
     def feed(self, event: Event) -> Sequence[Effect]:
-        def seen(tenant: Tenant) -> Use:
-            return self.says.get(tenant, Use())
-
-        self.state, effects = residency.decide(self.state, event, seen, self.now)
+        # Any of them may say something else by now.
+        ledger = Ledger(lambda tenant: self.says.get(tenant, Use()))
+        self.state, effects = residency.decide(self.state, event, ledger, self.now)
         return list(effects)
 
     def sit(self, *tenants: Tenant, **says: Any) -> None:
@@ -297,3 +297,15 @@ def test_other_rules_hold_at_once() -> None:
     assert Admit(C) in table.feed(
         Configured(Rules(pools={"": Pool(memory=900 * MB)}, members=members))
     )
+
+
+def test_many_units_are_not_all_named() -> None:
+    table = machine(100, 300)
+    members = {f"u{number}": Member(pools=("",), memory=100 * MB) for number in range(7)}
+    rules = Rules(
+        pools={"": Pool(memory=700 * MB)}, members={**table.state.rules.members, **members}
+    )
+    table.feed(Configured(rules))
+    table.sit(*[Tenant(name, 1) for name in members])
+    note = "waits for memory: it needs 300 MB, and 'u0', 'u1', 'u2', 'u3' and 3 more take 700 MB of 700 MB"
+    assert Tell(B, note) in table.feed(Ask(B))

@@ -3,7 +3,8 @@
 Pure functions, as the policy of a unit is: nothing here waits, spawns or signals. It decides over all
 units of a master; whether a unit lets its worker go is the unit's own to decide.
 
-    state, effects = decide(state, Ask(Tenant("summarizer", 1)), seen, now)    # effects: [Admit(...)]
+    ledger = Ledger(seen)
+    state, effects = decide(state, Ask(Tenant("summarizer", 1)), ledger, now)    # effects: [Admit(...)]
 """
 
 from hsu_worker.master.residency.decide import decide
@@ -24,6 +25,7 @@ from hsu_worker.master.residency.events import (
     Wake,
     Weighed,
 )
+from hsu_worker.master.residency.ledger import Ledger
 from hsu_worker.master.residency.state import Member, Pool, Rules, State, Tenant, Use
 
 __all__ = [
@@ -33,6 +35,7 @@ __all__ = [
     "Effect",
     "Event",
     "Evict",
+    "Ledger",
     "Left",
     "Look",
     "Member",

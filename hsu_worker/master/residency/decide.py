@@ -4,7 +4,7 @@ Whether somebody who was asked to go does go is its unit's to decide, for a call
 same moment. So nothing here waits for one who was chosen: what the units say then is looked at again.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TypeAlias
 
@@ -22,13 +22,14 @@ from hsu_worker.master.residency.events import (
     Retry,
     Weighed,
 )
+from hsu_worker.master.residency.ledger import Ledger
 from hsu_worker.master.residency.plan import Plan
-from hsu_worker.master.residency.state import Resident, State, Tenant, Use, Waiting
+from hsu_worker.master.residency.state import Resident, State, Tenant, Waiting
 
 Decision: TypeAlias = tuple[State, Sequence[Effect]]
 
 
-def decide(state: State, event: Event, seen: Callable[[Tenant], Use], now: float) -> Decision:
+def decide(state: State, event: Event, ledger: Ledger, now: float) -> Decision:
     """The next state, and what has to be done for it.
 
     Args:
@@ -36,10 +37,13 @@ def decide(state: State, event: Event, seen: Callable[[Tenant], Use], now: float
 
         event: What has happened.
 
-        seen: What the unit of a worker says of it now.
+        ledger: What each resident takes. While the state is `restless`, it has to be told whose unit
+            has stirred.
 
         now: Seconds of a monotonic clock.
     """
+    if state.restless and not isinstance(event, Configured | Look):
+        ledger.note(event.tenant)
     if isinstance(event, Ask) and (event.there or not state.rules.pools_of(event.tenant.unit)):
         residents = {**state.residents, event.tenant: Resident()}
         return replace(state, residents=residents), (Admit(event.tenant),)
@@ -49,8 +53,9 @@ def decide(state: State, event: Event, seen: Callable[[Tenant], Use], now: float
     grown = state.rules is not before.rules or state.weights is not before.weights
     if not (state.restless or grown):
         return state, effects
-    plan = Plan(state, seen, now)
-    return plan.make(), (*effects, *plan.effects)
+    with ledger.opened(state, untold=not before.restless):
+        plan = Plan(state, ledger, now)
+        return plan.make(), (*effects, *plan.effects)
 
 
 def _note(state: State, event: Event, now: float) -> Decision:
@@ -109,4 +114,4 @@ def _ran_short(state: State, tenant: Tenant) -> Decision:
         ]
     )
     state = replace(state, waiting=waiting, short=state.short | {tenant.unit})
-    return state, (Retry(tenant, texts.again(tenant, others)),)
+    return state, (Retry(tenant, texts.again(tenant, {each.unit for each in others})),)

@@ -1,13 +1,13 @@
 """Who may start, who has to go for whom, and when to look again."""
 
-from collections.abc import Callable
 from dataclasses import replace
 
 from hsu_worker.master.residency import texts
 from hsu_worker.master.residency.events import Admit, Effect, Evict, Refuse, Tell, Wake
-from hsu_worker.master.residency.room import Claim, Room, claim_of
-from hsu_worker.master.residency.state import Pool, Resident, State, Tenant, Use, Waiting
-from hsu_worker.master.residency.victims import choose, order
+from hsu_worker.master.residency.ledger import Ledger
+from hsu_worker.master.residency.room import Claim, claim_of
+from hsu_worker.master.residency.state import Pool, Resident, State, Waiting
+from hsu_worker.master.residency.victims import choose
 
 
 class Plan:
@@ -16,28 +16,21 @@ class Plan:
     Args:
         state: What is known.
 
-        seen: What the unit of a worker says of it now.
+        ledger: What each resident takes, opened.
 
         now: Seconds of a monotonic clock.
     """
 
-    def __init__(self, state: State, seen: Callable[[Tenant], Use], now: float) -> None:
+    def __init__(self, state: State, ledger: Ledger, now: float) -> None:
         self.effects: list[Effect] = []
         self._state = state
-        self._seen = seen
+        self._ledger = ledger
         self._now = now
         self._wakes: list[float] = []
-        self._present = Room()
+        self._present = ledger.present
         """With those that are on their way out."""
-        self._future = Room()
+        self._future = ledger.future
         """With those that are on their way in, in their place."""
-        for tenant, resident in state.residents.items():
-            use = seen(tenant)
-            alone = resident.alone and resident.ready is None
-            claim = claim_of(state, tenant, alone=alone, use=use, ready=resident.ready)
-            self._present.add(claim)
-            if not use.leaving:
-                self._future.add(claim)
 
     def make(self) -> State:
         """The state, once everything is on its way that has to be done now; adds to `effects`."""
@@ -52,7 +45,7 @@ class Plan:
     def _served(self, waiting: Waiting) -> Waiting | None:
         """Let it in, or see to it that it can be; returns it if it has to wait."""
         tenant = waiting.tenant
-        if self._seen(tenant).leaving:
+        if self._ledger.seen(tenant).leaving:
             # Its unit wants it no more, and it will say so.
             return waiting
         claim = claim_of(self._state, tenant, alone=waiting.alone)
@@ -67,11 +60,12 @@ class Plan:
             self._present.add(claim)
             self._future.add(claim)
             residents = {**self._state.residents, tenant: Resident(alone=waiting.alone)}
+            self._ledger.note(tenant)
             self._state = replace(self._state, residents=residents)
             self.effects.append(Admit(tenant))
             return None
         note = self._note(claim)
-        victims = choose(claim, self._future, self._now)
+        victims = choose(claim, self._future)
         if victims is not None:
             self._future.add(claim)
             self._evict(waiting, claim, victims)
@@ -81,15 +75,15 @@ class Plan:
 
     def _pinned(self, pool: Pool, claim: Claim) -> int:
         # One that is being replaced counts once: that passes.
-        others = self._future.others(pool).values()
-        pinned = {each.tenant.unit: each.memory for each in others if each.pinned}
+        share = self._future.share(pool)
+        pinned = {each.tenant.unit: each.memory for each in share.pinned.values()}
         return sum(pinned.values()) - pinned.get(claim.tenant.unit, 0)
 
     def _note(self, claim: Claim) -> str:
         room = self._present if self._present.lacks(claim) else self._future
         pool = room.lacks(claim)[0]
-        taken = room.taken.get(pool.name, 0)
-        return texts.waits(pool, claim.memory, taken, room.others(pool), alone=claim.alone)
+        share = room.share(pool)
+        return texts.waits(pool, claim.memory, share.taken, share.units, alone=claim.alone)
 
     def _evict(self, waiting: Waiting, claim: Claim, victims: list[tuple[Claim, Pool]]) -> None:
         """Send them away: all at once, as soon as nobody uses them, or those that can be once it has
@@ -121,15 +115,17 @@ class Plan:
         room = self._future
         if not room.is_over(pool):
             return False
-        for each in sorted(room.others(pool).values(), key=lambda claim: order(claim, self._now)):
-            if not room.is_over(pool):
+        share = room.share(pool)
+        for each in share.ranked():
+            # Behind the first that is not idle, nobody is.
+            if not (each.idle and room.is_over(pool)):
                 break
-            if each.pinned or not each.idle or each.ready is None:
+            if each.pinned or each.ready is None:
                 continue
             if self._now < each.ready + pool.min_residency:
                 self._wakes.append(each.ready + pool.min_residency)
                 continue
-            why = texts.too_much(pool, room.taken.get(pool.name, 0), room.others(pool))
+            why = texts.too_much(pool, share.taken, share.units)
             room.remove(each)
             self.effects.append(Evict(each.tenant, why))
         return room.is_over(pool)

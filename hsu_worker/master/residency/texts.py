@@ -1,8 +1,13 @@
 """What is told of evictions, waits and refusals."""
 
-from collections.abc import Iterable
+from collections.abc import Collection
+from heapq import nsmallest
+from typing import Final
 
 from hsu_worker.master.residency.state import Pool, Tenant
+
+#: So many units are named at the most.
+SHOWN: Final = 5
 
 
 def size(memory: int) -> str:
@@ -12,21 +17,23 @@ def size(memory: int) -> str:
     return f"{memory / 10**6:.0f} MB"
 
 
-def names(tenants: Iterable[Tenant]) -> str:
-    """Units, each once, in order."""
-    *first, last = dict.fromkeys(f"{each.unit!r}" for each in tenants)
+def names(units: Collection[str]) -> str:
+    """Units by name; not all of them, where they are many."""
+    shown = [f"{each!r}" for each in nsmallest(SHOWN, units)]
+    if len(units) > SHOWN:
+        shown[-1] = f"{len(units) - SHOWN + 1} more"
+    *first, last = shown
     return f"{', '.join(first)} and {last}" if first else last
 
 
-def waits(pool: Pool, memory: int, taken: int, others: Iterable[Tenant], *, alone: bool) -> str:
+def waits(pool: Pool, memory: int, taken: int, there: Collection[str], *, alone: bool) -> str:
     """What somebody waits for."""
-    there = tuple(others)
     if pool.exclusive and there:
         return f"waits for unit {names(there)} of {pool}"
     if alone:
         return f"waits for memory: it ran out of it when {names(there)} had some of {pool}, too"
     assert pool.memory is not None
-    verb = "takes" if len(dict.fromkeys(there)) == 1 else "take"
+    verb = "takes" if len(there) == 1 else "take"
     of = f"{size(pool.memory)}" + (f" of {pool}" if pool.name else "")
     has = f"{names(there)} {verb} {size(taken)} of {of}"
     return f"waits for memory: it needs {size(memory)}, and {has}"
@@ -43,7 +50,7 @@ def evicted(pool: Pool, tenant: Tenant, memory: int, *, waited: float, alone: bo
     return f"{why}, and has waited for {waited:.0f} s" if waited >= 1 else why
 
 
-def too_much(pool: Pool, taken: int, there: Iterable[Tenant]) -> str:
+def too_much(pool: Pool, taken: int, there: Collection[str]) -> str:
     """Why somebody has to go for nobody's sake."""
     if pool.memory is None or taken <= pool.memory:
         return f"{names(there)} are there at once, and {pool} is exclusive"
@@ -62,6 +69,6 @@ def hopeless(pool: Pool, tenant: Tenant, memory: int, pinned: int) -> str:
     )
 
 
-def again(tenant: Tenant, others: Iterable[Tenant]) -> str:
+def again(tenant: Tenant, others: Collection[str]) -> str:
     """Why a start is tried once more."""
     return f"unit {tenant.unit!r} ran out of memory; it is tried once more without {names(others)}"

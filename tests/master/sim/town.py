@@ -69,6 +69,7 @@ class Town:
         self.now = 1000.0
         self.rules = self._rules()
         self.residency = residency.State()
+        self.ledger = residency.Ledger(self.seen)
         self.units = {
             name: policy.State(
                 rules=policy.Rules(
@@ -203,6 +204,8 @@ class Town:
         if self.trace is not None:
             self.trace.append(f"{self.now - 1000:8.3f} {unit} {event}")
         self.units[unit], effects = policy.decide(self.units[unit], event, self.now)
+        if self.residency.restless:
+            self.ledger.stir(unit)
         for effect in effects:
             self.perform(unit, effect)
         if self.residency.restless and not self._looks:
@@ -228,7 +231,12 @@ class Town:
     def admit(self, event: residency.Event) -> bool:
         if self.trace is not None:
             self.trace.append(f"{self.now - 1000:8.3f} {event}")
-        self.residency, effects = residency.decide(self.residency, event, self.seen, self.now)
+        # Who asks all of them anew decides the same.
+        anew = residency.decide(self.residency, event, residency.Ledger(self.seen), self.now)
+        kept = residency.decide(self.residency, event, self.ledger, self.now)
+        if kept != anew:
+            raise Broken(f"{kept} is decided, and would be {anew} if all were asked")
+        self.residency, effects = kept
         retry = False
         for effect in effects:
             if self.trace is not None:
