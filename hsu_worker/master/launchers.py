@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -50,7 +50,7 @@ class Launchers:
     _unforkable: dict[str, str] = field(default_factory=dict, repr=False)
     """Why units were spawned that should have been forked."""
     _standbys: dict[str, Standbys] = field(default_factory=dict, repr=False)
-    _adoptable: dict[str, Record] = field(default_factory=dict, repr=False)
+    _adoptable: dict[str, Surviving] = field(default_factory=dict, repr=False)
     """What the next start of a unit adopts."""
 
     @property
@@ -74,24 +74,32 @@ class Launchers:
 
     async def sort_survivors(self, units: Mapping[str, UnitConfig]) -> list[str]:
         """End what an earlier master left, and nobody wants; returns the units that have one to adopt."""
-        ending = []
-        records = self.survivors.read() if self.survivors else []
-        # What has ended is nobody's rival: the old one of a swap may be gone, and the new one serve.
-        for record in sorted(records, key=lambda record: bool(record.flaw)):
+        ending: list[Awaitable[None]] = []
+        rivals: dict[str, list[Surviving]] = {}
+        for record in self.survivors.read() if self.survivors else ():
             unit = units.get(record.unit)
             why = _unwanted(record, unit) if unit else "there is no such unit"
-            if record.unit in self._adoptable:
-                why = why or "a swap was under way, and the older one is adopted"
-            if why:
-                if not record.pid:
-                    pid, start = record.found()
-                    record = replace(record, pid=pid, start=start)
-                unit = unit or UnitConfig(name=record.unit, command=("-",), implements=())
-                ending.append(end_leftover(self._surviving(unit, record), why))
-            else:
-                self._adoptable[record.unit] = record
+            if unit and not why:
+                rivals.setdefault(unit.name, []).append(self._surviving(unit, record))
+                continue
+            if not record.pid:
+                pid, start = record.found()
+                record = replace(record, pid=pid, start=start)
+            unit = unit or UnitConfig(name=record.unit, command=("-",), implements=())
+            ending.append(_end(self._surviving(unit, record), why))
+        ending += [self._choose(name, workers) for name, workers in rivals.items()]
         await asyncio.gather(*ending)
         return [*self._adoptable]
+
+    async def _choose(self, unit: str, workers: Sequence[Surviving]) -> None:
+        """Adopt the oldest one that answers; whether the last one does, its adoption shows."""
+        for number, worker in enumerate(workers, 1):
+            if number == len(workers) or await worker.meet():
+                self._adoptable[unit] = worker
+                why = "a swap was under way, and the older one is adopted"
+                await asyncio.gather(*[_end(each, why) for each in workers[number:]])
+                return
+            await end_leftover(worker, "a swap was under way, and it does not answer")
 
     def leave(self) -> None:
         """The master leaves: what outlives it is let go from now on, not ended."""
@@ -140,8 +148,7 @@ class Launchers:
     def make(self, unit: UnitConfig, generation: int, unit_log: UnitLog) -> Worker:
         """The worker of a generation; it does nothing before its `start`."""
         if unit.app is not None or unit.command is not None:
-            if (record := self._adoptable.pop(unit.name, None)) is not None:
-                adopted = self._surviving(unit, record)
+            if (adopted := self._adoptable.pop(unit.name, None)) is not None:
                 adopted.become(generation, unit_log)
                 return adopted
             known = self._standbys.get(unit.name)
@@ -186,12 +193,19 @@ def _template(unit: UnitConfig) -> Mapping[str, object] | None:
     return template_of(unit, child_environment(unit, os.environ))
 
 
+async def _end(worker: Surviving, why: str) -> None:
+    await worker.meet()
+    await end_leftover(worker, why)
+
+
 def _unwanted(record: Record, unit: UnitConfig) -> str:
     """Why a unit doesn't adopt what its record tells of; empty: it does."""
     if unit.lifetime != "survive":
         return "its unit doesn't survive any more"
     if not record.pid:
         return "its start had only begun"
+    if record.ending:
+        return "its end had begun"
     if record.launch != launch_digest(unit):
         return "its table has changed"
     return 'survivor = "stop"' if unit.survivor == "stop" else ""

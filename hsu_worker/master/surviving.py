@@ -63,7 +63,6 @@ class Surviving(Spawned):
         self._record = record or Record(
             unit=unit.name,
             instance=self._instance,
-            generation=0,
             launch=launch_digest(unit),
             boot=boot_id(),
             mark="",
@@ -89,16 +88,17 @@ class Surviving(Spawned):
         else:
             await super().start()
 
-    async def meet(self) -> None:
-        """Find the one that was recorded, and no more.
-
-        Raises:
-            StartError: It is not there, is another one, or doesn't answer.
-        """
-        await self._in_time(self._find)
+    async def meet(self) -> bool:
+        """Find the one that was recorded, and no more: it may not be there, be another one, or not answer."""
+        try:
+            await self._in_time(self._find)
+        except StartError:
+            return False
+        return True
 
     async def _adopt(self) -> None:
-        await self._find()
+        if self.handshake is None:
+            await self._find()
         await self._alive_until(self._begin())
 
     async def _find(self) -> None:
@@ -143,7 +143,6 @@ class Surviving(Spawned):
                 pid=self._process.pid,
                 start=self._process.start,
                 address=str(announced.address),
-                generation=self.generation,
             )
         await super()._begin()
 
@@ -160,11 +159,18 @@ class Surviving(Spawned):
             self._survivors.leaving and self._outlives and not (force or leaving)
         ):
             return await self._let_go()
+        self._note_end()
         how = await super().stop(force=force, leaving=leaving)
         if self.adopting and self._process is None:
             how = _unwatched()
         self._survivors.remove(self._instance)
         return how
+
+    def _note_end(self) -> None:
+        # Whatever happens to this master, the next one goes on with it.
+        if self._outlives:
+            with suppress(LaunchError):
+                self._note(ending=True)
 
     async def _let_go(self) -> Ending:
         await cancel(self._follower)
@@ -180,9 +186,7 @@ class Surviving(Spawned):
 
 
 async def end_leftover(worker: Surviving, why: str) -> None:
-    """End what an earlier master has left, and nobody wants: asked first, as far as it can be."""
-    with suppress(StartError):
-        await worker.meet()
+    """End what an earlier master has left, and nobody wants; one that was met is asked first."""
     ending = await worker.stop()
     log.warning(
         "unit %r: what an earlier master left is not adopted: %s; its end: %s",

@@ -36,7 +36,6 @@ class Record:
 
     unit: str
     instance: str
-    generation: int
     launch: str
     """What its table said of its process, as a digest."""
     boot: str
@@ -50,6 +49,8 @@ class Record:
     """0: it was about to be spawned, and is bound to the master that did it."""
     start: int = 0
     """When its process started, in the kernel's ticks."""
+    ending: bool = False
+    """A master has begun to end it, and meant it."""
     version: int = _VERSION
 
     @property
@@ -130,7 +131,7 @@ class Survivors:
         )
 
     def read(self) -> list[Record]:
-        """All records, those of the oldest generations first.
+        """All records, those of the oldest processes first.
 
         One that can't be read is renamed, and told: whatever it speaks of is left alone.
         """
@@ -144,7 +145,7 @@ class Survivors:
             except (ConfigError, ValueError, TypeError, RecursionError) as error:
                 flaw = str(error).removeprefix(f"{path}: ")
             self._put_aside(path, f"not the record of a worker: {flaw}")
-        return sorted(records, key=lambda record: record.generation)
+        return sorted(records, key=lambda record: record.start)
 
 
 @contextmanager

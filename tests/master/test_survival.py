@@ -17,6 +17,7 @@ import pytest
 from hsu_worker.errors import ConfigError, Unavailable
 from hsu_worker.master import Config, Event, Master
 from hsu_worker.master.keeper.processes import process_line
+from hsu_worker.master.survivors import Record, Survivors
 from hsu_worker.wire.address import Address
 from hsu_worker.wire.connection import Connection
 from tests.gen.hsu_test_kinds import Ask, Kinds, KindsClient
@@ -49,6 +50,15 @@ def talk():
         print("line", number, flush=True)
         time.sleep(0.002)
 threading.Thread(target=talk, daemon=True).start()
+"""
+
+#: Loads until it may go on.
+WAITS = """
+@lifespan
+async def model(self):
+    while not Path("go").exists():
+        await asyncio.sleep(0.02)
+    yield
 """
 
 COUNT = "open('starts', 'a').write(f'{os.getpid()}\\n')"
@@ -133,9 +143,9 @@ class World:
         texts = [line["text"] for line in lines if line.get("source") == "stdout"]
         return [int(text.split()[1]) for text in texts if text.startswith("line ")]
 
-    def forge(self, **fields: object) -> None:
-        (record,) = self.records
-        path = self.record
+    def forge(self, pid: int = 0, /, **fields: object) -> None:
+        (record,) = [each for each in self.records if pid in (0, each["pid"])]
+        path = self.record_folder / f"{record['instance']}.json"
         path.write_text(json.dumps(record | fields))
         path.rename(path.with_stem(str(fields.get("instance", path.stem))))
 
@@ -546,14 +556,7 @@ async def test_an_adopted_worker_that_is_killed_is_started_again(folder: Path) -
 
 
 async def test_a_start_that_was_claimed_goes_on_without_a_master(folder: Path) -> None:
-    slow = """
-@lifespan
-async def model(self):
-    while not Path("go").exists():
-        await asyncio.sleep(0.02)
-    yield
-"""
-    world = World(folder, launch=app(folder, slow, before=COUNT))
+    world = World(folder, launch=app(folder, WAITS, before=COUNT))
     script = SCRIPT.replace(
         "for unit in sys.argv[2:]:", 'print("started", flush=True)\n        for unit in ["u"]:'
     )
@@ -564,6 +567,74 @@ async def model(self):
     async with world.master() as master:
         await master.client(Kinds).unary(Ask(), timeout=20)
         assert (master.status()["u"].pid, starts(folder)) == (pid, [pid])
+
+
+@pytest.mark.parametrize("forged", [False, True])
+async def test_t24_of_both_workers_of_a_swap_the_older_one_that_answers_is_adopted(
+    folder: Path, forged: bool
+) -> None:
+    world = World(folder, launch=app(folder, WAITS, before=COUNT))
+    (folder / "go").touch()
+    gone = f"os.unlink({str(folder / 'go')!r})"
+    swaps = f'{gone}\n        swap = asyncio.ensure_future(master.swap("u"))\n        print('
+    script = SCRIPT.replace("import asyncio, sys", "import asyncio, os, sys")
+    script = script.replace("print(", swaps)
+    async with world.killed("u", script=script):
+        await until(lambda: len(world.records) == 2 and all(each["pid"] for each in world.records))
+    old, new = (each["pid"] for each in sorted(world.records, key=lambda each: each["start"]))
+    if forged:
+        world.forge(old, instance="0123456789abcdef" * 2)
+    (folder / "go").touch()
+    async with world.master() as master:
+        await master.client(Kinds).unary(Ask(), timeout=20)
+        assert master.status()["u"].pid == (new if forged else old)
+        # What answers as another one is left alone.
+        assert (lives(old), lives(new)) == (True, forged)
+    assert [old, new] == starts(folder)
+
+
+async def test_t24_a_worker_whose_end_had_begun_is_ended(folder: Path) -> None:
+    leaves = """
+@lifespan
+async def model(self):
+    yield
+    while not Path("go").exists():
+        await asyncio.sleep(0.02)
+"""
+    world = World(folder, launch=app(folder, leaves, before=COUNT))
+    script = SCRIPT.replace(
+        'print("', 'stop = asyncio.ensure_future(master.stop("u"))\n        print("'
+    )
+    async with world.killed("u", script=script):
+        await until(lambda: [each["ending"] for each in world.records] == [True])
+    (pid,) = starts(folder)
+    assert lives(pid)
+    (folder / "go").touch()
+    async with world.master() as master:
+        assert ("absent", []) == (master.status()["u"].phase, world.records)
+        assert not lives(pid)
+        await master.client(Kinds).unary(Ask(), timeout=20)
+    assert 2 == len(starts(folder))
+
+
+def test_records_are_read_in_the_order_in_which_their_processes_began(folder: Path) -> None:
+    survivors = Survivors(folder)
+    for number, start in enumerate((3, 1, 2)):
+        survivors.write(
+            Record(
+                unit="u",
+                instance=f"{number:032x}",
+                launch="",
+                boot="",
+                mark="0a/1",
+                address="unix:/s",
+                token="",
+                master_token="",
+                pid=100 + number,
+                start=start,
+            )
+        )
+    assert [1, 2, 3] == [record.start for record in survivors.read()]
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from tests.master.sim.survival_mutants import MUTANTS
 BLOCK = 40
 
 #: Seeds in which a planted bug has to show itself.
-BOUND = 300
+BOUND = 400
 
 
 def play(seed: int) -> Machine:

@@ -60,6 +60,14 @@ MUTANTS = (
         survival.test_t24_a_restarted_master_adopts_the_worker,
     ),
     Mutant(
+        "T24",
+        "the end of a survivor begins before its record says so",
+        "surviving:Surviving._note_end",
+        "self._note(ending=True)",
+        "pass",
+        survival.test_t24_a_worker_whose_end_had_begun_is_ended,
+    ),
+    Mutant(
         "T25",
         "what answers as another one is ended",
         "surviving:Surviving._find",
@@ -89,7 +97,9 @@ MUTANTS = (
 
 PLANT = """
 from tests.master.sim import mutants
-mutants.planted(mutants.Mutant({bug!r}, "", {where!r}, {sound!r}, {broken!r}), "hsu_worker.master").__enter__()
+# Kept: it would be sound again as soon as nobody has it.
+bug = mutants.planted(mutants.Mutant({bug!r}, "", {where!r}, {sound!r}, {broken!r}), "hsu_worker.master")
+bug.__enter__()
 """
 
 

@@ -91,7 +91,7 @@ class Machine:
 
     def written(self, path: Path) -> None:
         record = json.loads(path.read_text()) if self._alive else {}
-        if record.get("pid"):
+        if record.get("pid") and not record["ending"]:
             proc = self.kernel.worker(record["instance"])
             if proc is not None:
                 proc.recorded = True

@@ -48,23 +48,24 @@ class Promises:
         self, kernel: Kernel, folder: Path, config: Mapping[str, UnitConfig]
     ) -> list[Proc]:
         """Whom a master with this configuration has to adopt."""
-        named = {record["instance"] for record in records(folder) if record["pid"]}
-        found: dict[str, list[Proc]] = {}
+        told = records(folder)
+        named = {each["instance"] for each in told if each["pid"] and not each["ending"]}
+        found: dict[str, Proc] = {}
         for proc in sorted(kernel.workers(), key=lambda proc: proc.start):
             unit = config.get(proc.unit)
             if unit is None or unit.survivor == "stop":
                 continue
             same = proc.variables["TABLE"] == unit.env["TABLE"]
-            if same and proc.instance in named and not proc.untouchable:
-                found.setdefault(proc.unit, []).append(proc)
-        return [procs[0] for procs in found.values() if not any(each.leaving for each in procs)]
+            if same and proc.instance in named and not (proc.untouchable or proc.leaving):
+                found.setdefault(proc.unit, proc)
+        return [*found.values()]
 
     def unwatched(self, kernel: Kernel, folder: Path, config: Mapping[str, UnitConfig]) -> set[str]:
         """Units of which a master only finds that their worker has ended."""
         found: dict[str, bool] = {}
         for record in records(folder):
             unit = config.get(record["unit"])
-            if unit is None or unit.survivor == "stop" or not record["pid"]:
+            if unit is None or unit.survivor == "stop" or not record["pid"] or record["ending"]:
                 continue
             if record["launch"] == launch_digest(unit):
                 lives = kernel.worker(record["instance"]) is not None
@@ -94,6 +95,7 @@ class Promises:
             if not worker.adopting or adopted is None:
                 continue
             self.expect(not adopted.untouchable, f"{adopted} is adopted: {adopted.untouchable}")
+            self.expect(not adopted.leaving, f"{adopted} is adopted on its way out")
             same = adopted.variables.get("TABLE") == unit.config.env["TABLE"]
             self.expect(same, f"{adopted} of another table is adopted")
             self.expect(

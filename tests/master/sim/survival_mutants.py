@@ -121,18 +121,27 @@ MUTANTS: tuple[tuple[Mutant, ...], ...] = (
         Mutant(
             "of two workers of a swap one is forgotten",
             "T24",
-            "launchers:Launchers.sort_survivors",
-            "if record.unit in self._adoptable:",
-            "if False:",
+            "launchers:Launchers._choose",
+            "await asyncio.gather(*[_end(each, why) for each in workers[number:]])",
+            "pass",
         ),
     ),
     (
         Mutant(
-            "of two workers of a swap the one is adopted that is dead",
+            "of two workers of a swap the older one is adopted, whatever it is",
             "T24",
-            "launchers:Launchers.sort_survivors",
-            "sorted(records, key=lambda record: bool(record.flaw))",
-            "records",
+            "launchers:Launchers._choose",
+            "if number == len(workers) or await worker.meet():",
+            "if True:",
+        ),
+    ),
+    (
+        Mutant(
+            "a worker is adopted whose end had begun",
+            "T24",
+            "launchers:_unwanted",
+            "if record.ending:",
+            "if False:",
         ),
     ),
     (
