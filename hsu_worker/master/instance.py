@@ -17,7 +17,7 @@ from hsu_worker.master.duration import NEVER
 from hsu_worker.master.event import Crash
 from hsu_worker.master.handshake import check_compatible
 from hsu_worker.master.launcher import Ending, Worker, cancel
-from hsu_worker.master.liveness import Liveness, Look, Verdict
+from hsu_worker.master.liveness import Liveness, Look, Verdict, together
 from hsu_worker.master.process_stat import own_memory
 from hsu_worker.wire.connection import Connection
 
@@ -173,7 +173,8 @@ class Instance:
         verdict = Verdict.FINE
         while unit.ping != NEVER:
             # After a miss the next look follows at once: each takes its own time to time out.
-            await asyncio.sleep(unit.ping if verdict is Verdict.FINE else unit.ping_timeout / 5)
+            pause = unit.ping if verdict is Verdict.FINE else unit.ping_timeout / 5
+            await asyncio.sleep(together(self._loop.time(), pause))
             was = verdict
             liveness, verdict, text = liveness.look(await self._ping())
             self._missed = verdict is Verdict.MISSED

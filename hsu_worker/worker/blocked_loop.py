@@ -1,7 +1,7 @@
 """Notices when something keeps the event loop from turning, and names it.
 
-A call of `time.sleep` in an `async def` holds up every other call, Ping and health. It costs a timer
-of the loop and a thread that looks at it, and nothing per call.
+A call of `time.sleep` in an `async def` holds up every other call, Ping and health. It costs a thread,
+which sleeps while the loop does and otherwise looks at it now and then; and nothing per call.
 """
 
 import asyncio
@@ -65,74 +65,126 @@ def blocked_loop_told(calls: Calls, seconds: float | None) -> Generator[None, No
             watch.end()
 
 
+def selector_of(loop: asyncio.AbstractEventLoop) -> Any:
+    """In which asyncio's loops wait for something to do; None: a loop of another make.
+
+    Nobody knows when that one wakes up, so it is asked for a turn twice in the time to watch for.
+    """
+    return getattr(loop, "_selector", None)
+
+
 class _Watch:
-    """The timer and the thread for one loop."""
+    """The thread for one loop, and what wakes it up.
+
+    The loop owes a turn from the moment at which it is asked for one, or wakes up by itself; it has paid
+    as soon as it waits for something to do. While it rests it owes nothing, and nobody looks.
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, seconds: float) -> None:
         self.calls: list[Calls] = []
         self._loop = loop
         self._seconds = seconds
         self._loops_thread = threading.get_ident()
-        self._ended = threading.Event()
-        #: When the timer has to fire.
-        self._due = 0.0
+        self._selector = selector_of(loop)
+        self._select: Any = getattr(self._selector, "select", None)
+        self._owed: _Turn | None = None
         #: The one that was missed, as the log tells.
-        self._told = -1.0
-        self._turn()
-        self._thread = threading.Thread(target=self._look, name="hsu-blocked-loop", daemon=True)
+        self._told: _Turn | None = None
+        self._resting = False
+        self._stirred = threading.Event()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="hsu-blocked-loop", daemon=True)
         self._thread.start()
 
     def end(self) -> None:
         """Look no more. Called on the loop's thread."""
-        self._timer.cancel()
         self._ended.set()
+        self._stirred.set()
         self._thread.join()
+        self._leave_selector()
 
-    def _turn(self) -> None:
-        now = time.monotonic()
-        if self._told == self._due:
-            log.warning("the event loop turns again, after at least %.1f s", now - self._due)
-        pause = self._seconds / 2
-        self._due = now + pause
-        self._timer = self._loop.call_later(pause, self._turn)
+    def _watch(self) -> None:
+        while not self._ended.is_set():
+            self._owed = _Turn.now()
+            self._loop.call_soon_threadsafe(self._rest)
+            # However often the loop wakes up.
+            self._ended.wait(self._seconds / 2)
+            self._look()
+            self._stirred.wait()
+            self._stirred.clear()
+            self._look()
+
+    def _rest(self) -> None:
+        if self._selector is None:
+            self._owed = None
+            self._stirred.set()
+        else:
+            self._resting = True
+            self._selector.select = self._wait
+
+    def _wait(self, timeout: float | None = None) -> Any:
+        """What the loop calls to wait for something to do: to rest, and after the turn that follows."""
+        self._owed = None
+        if not self._resting:
+            self._leave_selector()
+            return self._select(timeout)
+        self._resting = False
+        found = self._select(timeout)
+        # Not by the thread: native code may keep it from running from now on.
+        self._owed = _Turn.now()
+        self._stirred.set()
+        return found
+
+    def _leave_selector(self) -> None:
+        if self._selector is not None:
+            self._selector.select = self._select
 
     def _look(self) -> None:
-        pardoned = 0.0
-        while True:
-            now, used = time.monotonic(), time.process_time()
-            since = now if self._told == self._due else max(self._due, pardoned)
-            planned = since + self._seconds
-            if self._ended.wait(planned - now):
+        """Wait until the loop has turned; tell when it does not, once."""
+        pardoned = _Turn(0.0, 0.0)
+        while (owed := self._owed) is not None and owed is not self._told:
+            begun = max(owed, pardoned)
+            planned = begun.since + self._seconds
+            if self._ended.wait(planned - time.monotonic()):
                 return
             now = time.monotonic()
-            stood_still = time.process_time() - used < _AT_WORK * (now - planned)
+            stood_still = time.process_time() - begun.used < _AT_WORK * (now - planned)
             if now - planned > _LATE * self._seconds and stood_still:
                 # The process was stopped, or the machine had no time for it.
-                pardoned = now
-            elif now - self._due >= self._seconds and self._told != self._due:
-                self._tell(self._due)
-                pardoned = now
+                pardoned = _Turn.now()
+            elif self._tell(owed):
+                self._loop.call_soon_threadsafe(self._turns_again, owed)
+                self._stirred.wait()
+            else:
+                pardoned = _Turn.now()
 
-    def _tell(self, due: float) -> None:
+    def _tell(self, owed: "_Turn") -> bool:
         # At once: what is seen may go on at any moment.
         stack = list(_outwards(sys._current_frames().get(self._loops_thread)))
         who, cure = self._who(asyncio.current_task(self._loop))
         if not stack or stack[0].file == selectors.__file__:
             # It waits for something to do, and is only slow to learn that it has.
-            return
+            return False
         if any(_DEBUGGER.search(line.file) for line in stack):
             # Somebody sits at a breakpoint, and knows it.
-            return
-        if due == self._due:
-            self._told = due
-            log.warning(
-                "%s has kept the event loop from turning for at least %.1f s, and nothing else is "
-                "answered: %s; %s",
-                who,
-                time.monotonic() - due,
-                _place(stack),
-                cure,
-            )
+            return False
+        if owed is not self._owed:
+            return False
+        self._told = owed
+        log.warning(
+            "%s has kept the event loop from turning for at least %.1f s, and nothing else is "
+            "answered: %s; %s",
+            who,
+            time.monotonic() - owed.since,
+            _place(stack),
+            cure,
+        )
+        return True
+
+    def _turns_again(self, owed: "_Turn") -> None:
+        after = time.monotonic() - owed.since
+        log.warning("the event loop turns again, after at least %.1f s", after)
+        self._stirred.set()
 
     def _who(self, task: "asyncio.Task[Any] | None") -> tuple[str, str]:
         for calls in self.calls:
@@ -148,6 +200,19 @@ class _Watch:
         if task.get_name() == LIFESPANS:
             return "a lifespan", f"make it a plain generator, or {cure}"
         return f"the task {getattr(task.get_coro(), '__qualname__', task.get_name())}", cure
+
+
+class _Turn(NamedTuple):
+    """One that the loop owes."""
+
+    since: float
+    """In `time.monotonic()` seconds."""
+    used: float
+    """What the process had used of the CPU then, in seconds."""
+
+    @classmethod
+    def now(cls) -> "_Turn":
+        return cls(time.monotonic(), time.process_time())
 
 
 class _Line(NamedTuple):

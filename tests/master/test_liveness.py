@@ -4,8 +4,20 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from hsu_worker.master.liveness import AT_WORK, MISSES, OVERDUE, WORK, Liveness, Look, Verdict
+from hsu_worker.master.liveness import (
+    AT_WORK,
+    MISSES,
+    OVERDUE,
+    SOONER,
+    WORK,
+    Liveness,
+    Look,
+    Verdict,
+    together,
+)
 
 FINE, WORK_ON, MISSED, DEAD = Verdict
 
@@ -206,3 +218,16 @@ def test_the_evidence_is_told(looks: list[Look], max_call: float, text: str) -> 
     for look in looks:
         liveness, _, told = liveness.look(look)
     assert text == told
+
+
+@given(st.lists(st.floats(0, 1e6), min_size=1), st.floats(0.01, 600))
+def test_looks_come_hardly_sooner_and_never_later(times: list[float], pause: float) -> None:
+    for now in times:
+        left = together(now, pause)
+        assert pause * (1 - SOONER) - 1e-6 <= left <= pause
+
+
+def test_looks_at_many_workers_come_together() -> None:
+    # 200 workers that have started at any time within 10 s.
+    due = {round(now + together(now, 10.0), 6) for now in (n / 20 for n in range(200))}
+    assert 40 == len(due)

@@ -5,6 +5,7 @@ import logging
 import re
 import signal
 import threading
+import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -185,6 +186,61 @@ async def test_several_workers_on_one_loop_are_watched_by_one_thread(told: Told)
     assert told.lines[0].startswith("hsu.test.v1.Kinds/Unary (call ")
     assert 2 == len(told.lines)
     assert not any(each.name == "hsu-blocked-loop" for each in threading.enumerate())
+
+
+def wake_ups(native_id: int) -> int:
+    """How often a thread of this process has gone to sleep, and has been woken up again."""
+    status = Path(f"/proc/self/task/{native_id}/status").read_text()
+    return int(status.partition("voluntary_ctxt_switches:")[2].split()[0])
+
+
+async def test_nothing_of_it_wakes_up_while_the_loop_sleeps() -> None:
+    async with running(App(AsyncKinds(), blocked_loop=0.02)) as worker:
+        await worker.client(Kinds).unary(Ask())
+        [watch] = [each for each in threading.enumerate() if each.name == "hsu-blocked-loop"]
+        threads = [int(watch.native_id or 0), threading.get_native_id()]
+        before = sum(map(wake_ups, threads))
+        # There is no event to wait for: nothing happens.
+        await asyncio.sleep(2)
+        after = sum(map(wake_ups, threads))
+
+    # Some eight are measured, and some 300 with a timer and a thread that looks at it.
+    assert after - before <= 60
+
+
+async def test_native_code_that_begins_as_the_loop_wakes_up_is_told(told: Told) -> None:
+    # It lets no thread run.
+    begun = time.monotonic()
+    sum(range(1_000_000))
+    enough = int(1_000_000 * 5 * SOON / (time.monotonic() - begun))
+    loop = asyncio.get_running_loop()
+
+    def add(done: asyncio.Future[int]) -> None:
+        done.set_result(sum(range(enough)))
+
+    async with running(App(AsyncKinds(), blocked_loop=SOON)), asyncio.timeout(60):
+        # On a machine that has no time for it nobody is accused.
+        while not told.lines:
+            added = loop.create_future()
+            loop.call_later(3 * SOON, add, added)
+            await added
+
+    assert told.lines[0].startswith("a callback has kept the event loop from turning")
+
+
+async def test_a_loop_of_another_make_is_asked_for_turns(
+    told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(blocked_loop, "selector_of", lambda _loop: None)
+    async with running(App(AsyncKinds(), blocked_loop=SOON)):
+        for _ in range(2):
+            asyncio.get_running_loop().call_soon(told.block)
+            async with asyncio.timeout(30):
+                await told.turns_again.wait()
+            told.blocked.clear()
+            told.turns_again.clear()
+
+    assert 4 == len(told.lines)
 
 
 BACKTRACKS = """
