@@ -45,13 +45,15 @@ def test_a_malformed_request_does_not_end_the_keeper(body: bytes) -> None:
         write(near, body)
         assert read(near)["event"] in ("refused", "failed")
         write(near, b'{"op": "nothing"}')
-        assert {"event": "refused", "error": "the request is malformed"} == read(near)
+        why = "the request is malformed: ValueError(\"there is no op 'nothing'\")"
+        assert {"event": "refused", "error": why} == read(near)
 
 
 def test_a_refusal_names_the_request() -> None:
     with bare_keeper() as near:
         write(near, b'{"op": "spawn", "id": 17, "argv": ["true"]}')
-        assert {"event": "refused", "error": "the request is malformed", "id": 17} == read(near)
+        why = "the request is malformed: KeyError('cwd')"
+        assert {"event": "refused", "error": why, "id": 17} == read(near)
 
 
 async def test_a_refused_start_fails(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,12 +61,13 @@ async def test_a_refused_start_fails(tmp_path: Any, monkeypatch: pytest.MonkeyPa
         monkeypatch,
         tmp_path,
         "                self._start(request, descriptors)",
-        "                raise KeyError",
+        "                raise KeyError('x')",
     )
     async with Keeper() as keeper, bounded():
         with pytest.raises(LaunchError) as caught:
             await start(keeper, "true")
-    assert "the keeper refused command 'true': the request is malformed" == str(caught.value)
+    why = "the request is malformed: KeyError('x')"
+    assert f"the keeper refused command 'true': {why}" == str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -84,6 +87,34 @@ def test_a_spawn_that_makes_no_sense_fails(fields: dict[str, object]) -> None:
         write(near, request | fields, *[null.fileno()] * 3)
         event = read(near)
         assert ("failed", 1) == (event["event"], event["id"])
+
+
+TEMPLATE = {"argv": ["true"], "env": {}, "cwd": "/", "bound": 10}
+
+
+@pytest.mark.parametrize(
+    ("request_", "template", "why"),
+    [
+        ({"target": None}, {}, "KeyError('target')"),
+        ({"env": 7}, {}, "AttributeError(\"'int' object has no attribute 'items'\")"),
+        ({}, {"argv": None}, "KeyError('argv')"),
+        ({}, {"bound": "long"}, "ValueError(\"could not convert string to float: 'long'\")"),
+    ],
+)
+def test_a_fork_that_makes_no_sense_is_refused(
+    request_: dict[str, object], template: dict[str, object], why: str
+) -> None:
+    def whole(fields: dict[str, object], changed: dict[str, object]) -> dict[str, object]:
+        return {name: value for name, value in (fields | changed).items() if value is not None}
+
+    spawn = {"op": "spawn", "id": 1, "argv": ["true"], "env": {}, "cwd": "/", "target": "true"}
+    asked = whole(spawn | {"template": whole(TEMPLATE, template)}, request_)
+    with bare_keeper() as near, open(os.devnull, "r+b") as null:
+        write(near, asked, *[null.fileno()] * 3)
+        error = f"the request is malformed: {why}"
+        assert {"event": "refused", "error": error, "id": 1} == read(near)
+        write(near, spawn, *[null.fileno()] * 3)
+        assert ("spawned", 1) == ((event := read(near))["event"], event["id"])
 
 
 def test_descriptors_belong_to_the_frame_that_they_came_with() -> None:

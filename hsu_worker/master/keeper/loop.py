@@ -111,9 +111,10 @@ class Keeper:
     def _take(self, body: bytes, descriptors: list[int]) -> None:
         try:
             self._handle(json.loads(body), descriptors)
-        except Exception:
+        except Exception as error:
             # Whatever a request holds, the processes of the others must not end with it.
-            refused: dict[str, object] = {"event": "refused", "error": "the request is malformed"}
+            why = f"the request is malformed: {error!r}"
+            refused: dict[str, object] = {"event": "refused", "error": why}
             self._master.send(refused | number_of(body))
 
     def _handle(self, request: Any, descriptors: list[int]) -> None:
@@ -135,13 +136,13 @@ class Keeper:
             case "take-over":
                 for told in request["units"]:
                     self._units.inherit(told)
-            case _:
-                raise ValueError
+            case other:
+                raise ValueError(f"there is no op {other!r}")
 
     def _start(self, request: Any, descriptors: list[int]) -> None:
         number = int(request["id"])
         if number in self._units or number in self._templates:
-            raise ValueError
+            raise ValueError(f"there is a command {number} already")
         try:
             check(request, descriptors)
         except NotStarted as error:

@@ -43,6 +43,15 @@ class Wish:
     def number(self) -> int:
         return int(self.request["id"])
 
+    def message(self, path: str) -> bytes:
+        """What a template is told; `path` is that of the keeper."""
+        request = {key: self.request[key] for key in ("target", "cwd", "argv")}
+        request["id"] = self.number
+        request["announce"] = bool(self.request.get("announce", False))
+        request["limits"] = self.request.get("limits")
+        request["env"] = environment_of(self.request, f"{path}/{self.number}")
+        return json.dumps(request).encode()
+
     def close(self) -> None:
         for descriptor in self.descriptors:
             os.close(descriptor)
@@ -83,13 +92,8 @@ class Template:
         """Hand on what waits, as much as it takes."""
         while self.ready and self.waiting:
             wish = self.waiting[0]
-            request = {
-                key: wish.request[key] for key in ("id", "target", "cwd", "argv", "announce")
-            }
-            request["limits"] = wish.request.get("limits")
-            request["env"] = environment_of(wish.request, f"{path}/{wish.number}")
             try:
-                socket.send_fds(self.socket, [json.dumps(request).encode()], wish.descriptors)
+                socket.send_fds(self.socket, [wish.message(path)], wish.descriptors)
             # One that has ended may have said something before, which has to be read first.
             except (BlockingIOError, InterruptedError, BrokenPipeError, ConnectionResetError):
                 return
@@ -173,8 +177,15 @@ class Templates:
 
     def fork(self, request: Any, descriptors: list[int]) -> None:
         """Start a command; its descriptors may be closed when this returns."""
-        wish = Wish(request, [os.dup(descriptor) for descriptor in descriptors])
-        self._place(wish)
+        wish = Wish(request, [])
+        # What is malformed has to show itself here, where it can be refused.
+        wish.message(self._path)
+        wish.descriptors += [os.dup(descriptor) for descriptor in descriptors]
+        try:
+            self._place(wish)
+        except BaseException:
+            wish.close()
+            raise
 
     def hold(self, number: int, signum: int) -> bool:
         """Keep a signal for what is not started yet; whether this is what it is for."""
@@ -235,12 +246,12 @@ class Templates:
                 self._ask(key, template)
             case {"unsafe": why}:
                 self._give_up(key, str(why))
-            case {"forked": number, "pid": pid}:
+            case {"forked": number, "pid": pid} if number in template.asked:
                 wish = template.asked.pop(number)
                 wish.close()
                 self._started(number, pid, wish.signals)
                 self._ask(key, template)
-            case {"failed": number, "why": why}:
+            case {"failed": number, "why": why} if number in template.asked:
                 self._without(template.asked.pop(number), str(why))
                 self._ask(key, template)
             case {"stale": _}:
