@@ -49,6 +49,8 @@ class Dependencies:
         self._worker = worker
         self._find = find
         self._kept: list[Owner] = []
+        self._runs = worker.adopting
+        """Its lifespans are entered: what is to be ready before them is not waited for."""
 
     async def ready(self) -> None:
         """Start them all, and wait. They are kept from now on, whatever comes of it.
@@ -62,7 +64,8 @@ class Dependencies:
         """
         waiting = list(self._worker.unit.depends_on)
         self._kept = [self._find(name) for name in waiting]
-        if self._worker.adopting:
+        if self._runs:
+            self._runs = False
             for unit in self._kept:
                 unit.dependents.add()
             return

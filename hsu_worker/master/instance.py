@@ -147,7 +147,11 @@ class Instance:
         self.worker.residence.ready()
         self._keep(self._watch())
         self._looking = self._keep(self._look_after())
-        self._feed(policy.Started(self.generation))
+        if self.worker.asleep:
+            self.worker.after()
+            self._feed(policy.Warm(self.generation))
+        else:
+            self._feed(policy.Started(self.generation))
 
     def _keep(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)

@@ -72,6 +72,8 @@ class Worker(ABC):
         """How far its start is, as it said last."""
         self.adopting = False
         """It runs already, and its start is to find it again."""
+        self.asleep = False
+        """It was found with its lifespans left, and stays so until somebody needs it."""
         self.killed = False
         """Its start ended with a SIGKILL that nobody here had sent."""
         self.residence = Residence()
@@ -89,7 +91,7 @@ class Worker(ABC):
 
     @abstractmethod
     async def start(self) -> None:
-        """Bring the worker to RUNNING.
+        """Bring the worker to RUNNING; or find it `asleep`.
 
         Raises:
             StartError: It won't come; the message says why.

@@ -278,10 +278,13 @@ class Spawned(Worker):
         self._progress.set()
 
     async def _begin(self) -> None:
+        self._follow()
+        await self._resume()
+
+    def _follow(self) -> None:
         assert self.connection is not None
         follow = self.follow_log(self.connection, self._instance)
         self._follower = asyncio.ensure_future(follow)
-        await self._resume()
 
     async def start_warm(self) -> None:
         """Enter the lifespans again, within the bounds of a start."""

@@ -8,7 +8,8 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Final, Unpack
 
-from hsu_worker.errors import HandshakeError, LaunchError, StartError, Unauthenticated
+from hsu_worker.errors import HandshakeError, LaunchError, RpcError, StartError, Unauthenticated
+from hsu_worker.gen.hsu_core import CoreClient, PingRequest, State
 from hsu_worker.master.changes import launch_keys
 from hsu_worker.master.keeping import Exit
 from hsu_worker.master.launcher import Ending, cancel
@@ -99,7 +100,21 @@ class Surviving(Spawned):
     async def _adopt(self) -> None:
         if self.handshake is None:
             await self._find()
-        await self._alive_until(self._begin())
+        self.asleep = self.unit.warm is not None and await self._has_left_lifespans()
+        if self.asleep:
+            self._follow()
+        else:
+            await self._alive_until(self._begin())
+
+    async def _has_left_lifespans(self) -> bool:
+        assert self.connection is not None
+        try:
+            core = CoreClient(self.connection)
+            answer = await core.ping(PingRequest(), timeout=self.unit.ping_timeout)
+        except RpcError:
+            # Its start will say what is the matter.
+            return False
+        return answer.state in (State.STATE_STOPPED, State.STATE_STOPPING)
 
     async def _find(self) -> None:
         record = self._record

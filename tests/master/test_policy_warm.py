@@ -35,7 +35,18 @@ from hsu_worker.master.policy import (
     WarmStop,
     decide,
 )
-from tests.master.states import NOW, READY, RULES, after, changed, does, one, refusal, ruled
+from tests.master.states import (
+    NOW,
+    READY,
+    RULES,
+    STARTING,
+    after,
+    changed,
+    does,
+    one,
+    refusal,
+    ruled,
+)
 
 IDLED = NOW + 5
 """Ten seconds after the last call of `READY`."""
@@ -52,6 +63,17 @@ def test_an_idle_worker_leaves_its_lifespans_and_its_process_stays() -> None:
     state, effects = decide(state, Warm(1), IDLED + 1)
     assert [Tell("warm", 1, "idle", "not called for 10 s"), Wake(IDLED + 61)] == effects
     assert Phase.WARM == state.phase
+
+
+def test_one_that_is_adopted_with_its_lifespans_left_stays_so_until_it_is_called() -> None:
+    adopted, effects = decide(ruled(STARTING, warm=60.0), Warm(1), NOW)
+    told = Tell("warm", 1, "adopt", "it was adopted with its lifespans left")
+    assert (Phase.WARM, [told, Wake(NOW + 60)]) == (adopted.phase, effects)
+    resumes = [WarmStart(1, "call", "Summarize")]
+    assert resumes == does(adopted, Arrive(1, "Summarize"), NOW + 1)
+    # Who has waited for its adoption has it wake at once.
+    waited = after(ruled(STARTING, warm=60.0), Arrive(1, "Summarize"))
+    assert WarmStart in [type(each) for each in decide(waited, Warm(1), NOW)[1]]
 
 
 def test_its_process_ends_after_the_second_time() -> None:

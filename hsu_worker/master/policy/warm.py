@@ -26,9 +26,14 @@ def stop(state: State, current: Generation, now: float, effects: list[Effect], w
 
 
 def stopped(state: State, number: int, now: float) -> tuple[State, Sequence[Effect]]:
-    """It has left them."""
+    """It has left them; or an adopted one is found so."""
     current = state.current
-    if current is None or current.number != number or current.phase is not Phase.WARM:
+    if current is None or current.number != number:
+        return state, ()
+    if current.phase is Phase.STARTING and not current.resumes:
+        why = "it was adopted with its lifespans left"
+        current = evolve(current, phase=Phase.WARM, trigger="adopt", why=why)
+    if current.phase is not Phase.WARM:
         return state, ()
     told = Tell("warm", number, current.trigger, current.why)
     return places.put(state, evolve(current, warm_since=now)), (told,)
