@@ -89,7 +89,7 @@ def test_a_spawn_that_makes_no_sense_fails(fields: dict[str, object]) -> None:
         assert ("failed", 1) == (event["event"], event["id"])
 
 
-TEMPLATE = {"argv": ["true"], "env": {}, "cwd": "/", "bound": 10}
+TEMPLATE: dict[str, object] = {"argv": ["true"], "env": {}, "cwd": "/", "bound": 10}
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,8 @@ def test_a_fork_that_makes_no_sense_is_refused(
     def whole(fields: dict[str, object], changed: dict[str, object]) -> dict[str, object]:
         return {name: value for name, value in (fields | changed).items() if value is not None}
 
-    spawn = {"op": "spawn", "id": 1, "argv": ["true"], "env": {}, "cwd": "/", "target": "true"}
+    spawn: dict[str, object] = {"op": "spawn", "id": 1, "argv": ["true"], "env": {}}
+    spawn |= {"cwd": "/", "target": "true"}
     asked = whole(spawn | {"template": whole(TEMPLATE, template)}, request_)
     with bare_keeper() as near, open(os.devnull, "r+b") as null:
         write(near, asked, *[null.fileno()] * 3)

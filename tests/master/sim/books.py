@@ -14,6 +14,7 @@ from hsu_worker.master.policy import (
     Close,
     Effect,
     Event,
+    Evict,
     Gone,
     Grant,
     Leave,
@@ -129,6 +130,7 @@ class Books:
         useless = isinstance(event, Lost | Unresponsive | WarmFailed) and self._is_warm(
             event.generation
         )
+        free = isinstance(event, Evict) and self._is_free(event.generation)
         self._note(event, now)
         self.state, effects = decide(self.state, event, now)
         for effect in effects:
@@ -141,6 +143,8 @@ class Books:
             expect(self.phase is not Phase.WARM, "a warm process goes on after a stop")
         if useless and before is not None:
             expect(before.stopped, "a warm process is of no use, and nobody ends it")
+        if free and before is not None:
+            expect(before.stopped, "one that nobody uses stays, and another unit needs its place")
         if isinstance(event, Reconfigured) and event.spec is not None:
             old = [each for each in swaps if not each.stand_in and each.spec != event.spec]
             expect(not old, "a swap goes on after a reload")
@@ -221,6 +225,10 @@ class Books:
                     assert grown.ready is not None
                     if now >= max(grown.ready, grown.outgrown) + self.rules.healthy:
                         grown.outgrown, self.renew = now, True
+            case Evict(number, _, drain):
+                used = self._current(number, Phase.READY)
+                if drain and used is not None and not (used.stand_in or self._is_free(number)):
+                    self._drain(used, now)
             case Close():
                 self.closed = True
                 self._stop(now, hold=False)
@@ -247,6 +255,15 @@ class Books:
                         self.current = None
             case Tick():
                 pass
+
+    def _is_free(self, number: int) -> bool:
+        """It may go for another unit's sake: nobody uses it, or waits for it."""
+        current = self.current
+        if current is None or current.number != number or current.stand_in:
+            return False
+        there = current.phase is Phase.READY or (current.leaves and current.warm is not None)
+        there = there and not current.stopped
+        return there and not (current.leases or self.waiting or self.needed)
 
     def _comes(self) -> bool:
         """One serves, or will; a suspected one may be dead."""
@@ -481,7 +498,12 @@ class Books:
         of_it = getattr(event, "generation", None) == record.number
         ended = of_it and isinstance(event, Lost | Unresponsive)
         warm_failed = of_it and isinstance(event, Lost | Unresponsive | WarmFailed)
-        if record.leaves and not (asked or flipped or warm_failed):
+        evicted = of_it and isinstance(event, Evict)
+        if evicted and record.drains is None:
+            expect(self._is_free(record.number), "one that is used was put out")
+            if record.ready is not None and not record.leaves:
+                self.health.serve(now - record.ready)
+        elif record.leaves and not (asked or flipped or warm_failed):
             expect(record.warm is not None, "it was ended while it leaves its lifespans")
             assert record.warm is not None
             expect(not self.waiting, "a process was ended that somebody waits for")

@@ -629,4 +629,32 @@ MUTANTS = (
         "wanted=True",
         "wanted=state.wanted",
     ),
+    Mutant(
+        "one goes for another unit's sake under its calls",
+        "T32",
+        "evictions:evicted",
+        "if not (current.leases or state.waiters or state.needed):",
+        "if not (state.waiters or state.needed):",
+    ),
+    Mutant(
+        "one goes for another unit's sake that others need",
+        "T32",
+        "evictions:evicted",
+        "if not (current.leases or state.waiters or state.needed):",
+        "if not (current.leases or state.waiters):",
+    ),
+    Mutant(
+        "one that starts goes for another unit's sake",
+        "T32",
+        "evictions:evicted",
+        "if not (warm or current.phase is Phase.READY):",
+        "if False:",
+    ),
+    Mutant(
+        "one that is used never goes for another unit's sake",
+        "T32",
+        "evictions:evicted",
+        "if event.drain and not warm:",
+        "if False:",
+    ),
 )

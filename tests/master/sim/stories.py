@@ -20,6 +20,8 @@ Deed: TypeAlias = Literal[
     "suspect",
     "need",
     "let go",
+    "evict",
+    "put out",
     "tick",
 ]
 
@@ -118,6 +120,8 @@ def anything(dice: Random) -> Story:
         deeds += ["reload", "replace", "replace", "outgrow"]
     if dice.random() < 0.3:
         deeds += ["need", "need", "let go"]
+    if dice.random() < 0.3:
+        deeds += ["evict", "evict", "put out", "put out"]
     trouble = dice.random() < 0.6
     return Story(
         rules=rules,

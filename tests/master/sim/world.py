@@ -18,6 +18,7 @@ from hsu_worker.master.policy import (
     Close,
     Effect,
     Event,
+    Evict,
     Gone,
     Grant,
     Leave,
@@ -462,6 +463,10 @@ class World:
                 if self.dependents:
                     self.dependents -= 1
                     self._feed(Needed(self.dependents))
+            case "evict" | "put out":
+                if self.books.current is not None:
+                    number = self.books.current.number
+                    self._feed(Evict(number, "unit 'a' needs its place", deed == "put out"))
             case "suspect":
                 if self.books.current is not None:
                     self._feed(Suspect(self.books.current.number))
