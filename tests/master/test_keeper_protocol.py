@@ -1,5 +1,6 @@
 """What a keeper answers on its socket: to requests that make no sense, and to forged takeovers."""
 
+import json
 import os
 import secrets
 import signal
@@ -8,12 +9,14 @@ import subprocess
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from hsu_worker.errors import LaunchError
 from hsu_worker.master import keeper as script
+from hsu_worker.master import keeper_link
 from hsu_worker.master.keeper.processes import process_line
 from hsu_worker.master.keeping import Keeper
 from tests.master import kept
@@ -224,6 +227,29 @@ def test_what_no_keeper_was_told_of_ends_with_the_master() -> None:
             pass
         assert -signal.SIGKILL == process.wait(kept.BOUND)
         assert other.poll() is None
+
+
+async def test_what_a_keeper_takes_over_is_there_before_it_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # A master that is killed right after it has made one leaves behind a keeper that knows whom to spare.
+    there: list[bytes] = []
+    start_it: Any = subprocess.Popen
+
+    def popen(*args: Any, stdin: int, **more: Any) -> Any:
+        with socket.socket(fileno=os.dup(stdin)) as far:
+            there.append(far.recv(1 << 16, socket.MSG_PEEK | socket.MSG_DONTWAIT))
+        return start_it(*args, stdin=stdin, **more)
+
+    with stranger(f"{ID}/1") as spared, stranger(f"{ID}/2") as bound:
+        first = told(spared, outlives=True)
+        modules = SimpleNamespace(**vars(subprocess) | {"Popen": popen})
+        monkeypatch.setattr(keeper_link, "subprocess", modules)
+        link = keeper_link.KeeperLink(ID, lambda _: None, lambda _: None, first)
+        assert first == json.loads(there[0][script.HEADER.size :])
+        assert await link.close()
+        assert -signal.SIGKILL == bound.wait(kept.BOUND)
+        assert spared.poll() is None
 
 
 def test_a_keeper_that_can_not_look_leaves_the_takeover_to_the_next(
