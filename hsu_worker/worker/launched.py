@@ -16,6 +16,7 @@ from hsu_worker.serving.signals import signals_lead_to
 from hsu_worker.wire.address import Address
 from hsu_worker.wire.announce import Announcement
 from hsu_worker.wire.launch import LaunchVariables, own_master
+from hsu_worker.worker import blocked_loop
 from hsu_worker.worker.answering import Answering, answering
 from hsu_worker.worker.departure import DEFAULT_GRACE
 from hsu_worker.worker.exit_codes import NOT_STARTED, OK
@@ -59,7 +60,12 @@ def run_launched(
             ) from None
     variables.remember_master()
     ring = LogRing()
-    recording = Recording(ring, to_stderr(failures_only=True), level=log_level)
+    recording = Recording(
+        ring,
+        to_stderr(failures_only=True),
+        level=log_level,
+        beside_only=blocked_loop.__name__,
+    )
     loaded = load_or_show(app, factory=factory, launched=True)
     if loaded is None:
         return NOT_STARTED

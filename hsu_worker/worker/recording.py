@@ -24,10 +24,21 @@ class Recording:
         level: As `logging` names it; the root logger's, until the user's own code sets another.
 
         beside: Gets every record, too.
+
+        beside_only: A logger whose records the ring does not get: whoever reads both has them once.
     """
 
-    def __init__(self, ring: LogRing, beside: logging.Handler, *, level: str = "INFO") -> None:
-        self._handlers = (RingHandler(ring), beside)
+    def __init__(
+        self,
+        ring: LogRing,
+        beside: logging.Handler,
+        *,
+        level: str = "INFO",
+        beside_only: str | None = None,
+    ) -> None:
+        kept = RingHandler(ring)
+        kept.addFilter(lambda record: record.name != beside_only)
+        self._handlers = (kept, beside)
         logging.getLogger().setLevel(level)
         self.install()
 

@@ -7,6 +7,7 @@ from collections.abc import Generator
 import pytest
 
 from hsu_worker.serving.logring import LogRing
+from hsu_worker.worker import blocked_loop
 from hsu_worker.worker.recording import Recording, tee_output, to_stderr
 
 
@@ -84,6 +85,15 @@ def test_launched_only_tracebacks_go_to_stderr(capsys: pytest.CaptureFixture[str
     assert "no traceback" not in errors
     assert "ValueError: invalid literal" in errors
     assert [message for _, _, message in lines(ring)] == ["quiet", "no traceback", "failed"]
+
+
+def test_launched_what_blocks_the_loop_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
+    ring = LogRing()
+    Recording(ring, to_stderr(failures_only=True), beside_only=blocked_loop.__name__)
+    blocked_loop.log.warning("it is blocked")
+
+    assert 1 == capsys.readouterr().err.count("it is blocked")
+    assert [] == lines(ring)
 
 
 def test_not_launched_every_record_goes_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
