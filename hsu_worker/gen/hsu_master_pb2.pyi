@@ -61,7 +61,7 @@ PHASE_READY: Phase
 PHASE_DRAINING: Phase
 """Running calls finish before it stops; new ones wait for what comes next."""
 PHASE_STOPPING: Phase
-"""The process is being ended."""
+"""The process is being ended, or leaves its lifespans to be warm."""
 PHASE_BACKOFF: Phase
 """It crashed, or its start failed; the next start waits for a moment."""
 PHASE_FAULTED: Phase

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Final
 
-from hsu_worker.master.policy import Phase
+from hsu_worker.master.policy import Phase, State
 from hsu_worker.master.replicas import Owner, Replicas
 from hsu_worker.master.unit import Unit
 
@@ -112,7 +112,7 @@ def _of_one(unit: Unit, now: float) -> UnitStatus:
         detail = f"stand-in, {detail}"
     return UnitStatus(
         unit=unit.config.name,
-        phase=state.phase,
+        phase=_told(state),
         generation=state.last if state.current is None else state.current.number,
         leases=state.leases,
         waiters=len(state.waiters),
@@ -124,3 +124,10 @@ def _of_one(unit: Unit, now: float) -> UnitStatus:
         starts=unit.history.starts,
         trigger=unit.history.trigger,
     )
+
+
+def _told(state: State) -> Phase:
+    """Where a unit stands; one is warm once it has given back what its lifespans held."""
+    current = state.current
+    leaves = current is not None and current.phase is Phase.WARM and current.warm_since is None
+    return Phase.STOPPING if leaves else state.phase

@@ -61,6 +61,17 @@ async def test_a_process_without_its_lifespans_stays_and_serves_again(tmp_path: 
         assert 1 == it.master.status()["u"].generation
 
 
+async def test_one_that_still_leaves_its_lifespans_is_not_called_warm(tmp_path: Path) -> None:
+    async with running(tmp_path, service(tmp_path, WARM)) as it:
+        (tmp_path / "slow-stop").touch()
+        await pid_of(it)
+        await until(lambda: phase(it) is not Phase.READY)
+        assert Phase.STOPPING is phase(it)
+        (tmp_path / "slow-stop").unlink()
+        await it.event("warm")
+        assert ("+-", Phase.WARM) == (lifespans(tmp_path), phase(it))
+
+
 async def test_after_the_second_time_the_process_ends(tmp_path: Path) -> None:
     async with running(tmp_path, service(tmp_path, 'warm = "100ms"')) as it:
         pid = await pid_of(it)
