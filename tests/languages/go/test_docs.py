@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from hsu_worker import conformance
 from hsu_worker.errors import InvalidArgument
 from hsu_worker.gen.hsu_a import InterfaceA, SummarizeRequest
 from hsu_worker.master import Master
@@ -51,6 +52,8 @@ async def test_its_worker_and_its_caller_work(tmp_path: Path) -> None:
         program, *arguments = command.replace("$HSU_WORKER", str(ROOT)).split()
         assert "go" == program
         await go(tmp_path, *arguments)
+    report = await conformance.check(conformance.command(["./bin/shouter"], cwd=tmp_path))
+    assert report.passes(conformance.Level.SHOULD), str(report)
     async with Master.from_file(tmp_path / "hsu.toml") as master:
         shouter = master.client(InterfaceA)
         reply = await shouter.summarize(SummarizeRequest(text="hello"), timeout=30)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from hsu_worker import conformance
 from hsu_worker.errors import InvalidArgument
 from hsu_worker.gen.hsu_a import InterfaceA, SummarizeRequest
 from hsu_worker.master import Master
@@ -42,6 +43,8 @@ async def test_its_worker_and_its_caller_work(tmp_path: Path) -> None:
         program, *arguments = command.replace("$HSU_WORKER", str(ROOT)).split()
         assert program in ("npm", "npx")
         await run(tmp_path, program, *arguments)
+    report = await conformance.check(conformance.command(["node", "dist/shouter.js"], cwd=tmp_path))
+    assert report.passes(conformance.Level.SHOULD), str(report)
     async with Master.from_file(tmp_path / "hsu.toml") as master:
         shouter = master.client(InterfaceA)
         reply = await shouter.summarize(SummarizeRequest(text="hello"), timeout=30)
