@@ -52,6 +52,7 @@ async def ask(
     *,
     streams: bool = False,
     metadata: Metadata | None = None,
+    compression: grpc.Compression = grpc.Compression.NoCompression,
     timeout: float | None,
 ) -> Answer:
     """Make a call to its end; it is cancelled if this is.
@@ -67,16 +68,19 @@ async def ask(
 
         metadata: What is sent instead of the connection's own.
 
+        compression: Of the requests.
+
         timeout: The call's deadline, in seconds.
     """
     channel: Any = connection.channel
     sent = grpc.aio.Metadata(*(connection.metadata if metadata is None else metadata))
+    how: dict[str, Any] = {"metadata": sent, "compression": compression, "timeout": timeout}
     bodies: list[bytes] = []
     began = time.monotonic()
     try:
         if streams or not isinstance(requests, Sequence):
             given = requests if isinstance(requests, AsyncGenerator) else _each(requests)
-            call = channel.stream_stream(path)(timeout=timeout, metadata=sent)
+            call = channel.stream_stream(path)(**how)
             async with Sender(call, given) as sender:
                 try:
                     async for body in call:
@@ -86,7 +90,7 @@ async def ask(
                 status = final_status(call)
         else:
             # A server can't tell it from a call that wants one answer.
-            call = channel.unary_stream(path)(requests[0], timeout=timeout, metadata=sent)
+            call = channel.unary_stream(path)(requests[0], **how)
             try:
                 async for body in call:
                     bodies.append(body)  # noqa: PERF401

@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
 
+import grpc
 from google.protobuf.duration_pb2 import Duration
 from grpc_health.v1 import health_pb2
 
@@ -85,6 +86,7 @@ class Worker:
         *,
         streams: bool = False,
         metadata: Metadata | None = None,
+        compression: grpc.Compression = grpc.Compression.NoCompression,
         timeout: float = bounds.ANSWER,
     ) -> Answer:
         """See `asking.ask`; the timeout is multiplied by the patience."""
@@ -94,6 +96,7 @@ class Worker:
             requests,
             streams=streams,
             metadata=metadata,
+            compression=compression,
             timeout=timeout * self.patience,
         )
 

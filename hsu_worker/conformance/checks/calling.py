@@ -4,6 +4,8 @@ import asyncio
 from collections import Counter
 from typing import Final
 
+import grpc
+
 from hsu_worker.conformance import bounds
 from hsu_worker.conformance.asking import Answer
 from hsu_worker.conformance.check import Lane, Level, check_on
@@ -208,6 +210,25 @@ async def message_over_limit(_lab: Lab, worker: Worker) -> None:
         answer,
     )
     await worker.expect_state("RUNNING")
+
+
+@check_on(
+    Lane.RUNNING,
+    Level.SHOULD,
+    "M4",
+    "Messages that are compressed with gzip are taken.",
+    "A caller that compresses does so with all its calls.",
+)
+async def compressed_requests(_lab: Lab, worker: Worker) -> None:
+    request = _unknown_field(bytes(_ROOM))
+    for interface, method in worker.methods:
+        path, gzip = path_of(interface, method), grpc.Compression.Gzip
+        answer = await worker.ask(
+            path, (request,), streams=method.client_streaming, compression=gzip
+        )
+        expect_that(
+            answer.code != "UNIMPLEMENTED", f"{path}, with a message of gzip: taken", answer
+        )
 
 
 def _message_limit(worker: Worker) -> int:

@@ -3,6 +3,7 @@
 from tests.conformance.mutants.mutant import Mutant
 
 _RECEIVE = '("grpc.max_receive_message_length", MESSAGE)'
+_NO_GZIP = '("grpc.compression_enabled_algorithms_bitset", 1)'
 
 MUTANTS = (
     Mutant(
@@ -65,6 +66,7 @@ MUTANTS = (
     Mutant(
         "message-limit", "payload=request.payload", "payload=request.payload[: 1 << 20]", "1048576"
     ),
+    Mutant("compressed-requests", _RECEIVE, f"{_RECEIVE}, {_NO_GZIP}", "UNIMPLEMENTED"),
     Mutant("message-over-limit", _RECEIVE, '("grpc.max_receive_message_length", -1)', "OK"),
     Mutant(
         "metadata-limit",
