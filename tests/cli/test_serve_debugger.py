@@ -34,8 +34,9 @@ async def loaded(self):
     yield
     breakpoint()
 """
-#: In a worker's module: it has half a second on its way out instead of almost ten.
-HURRY = "from hsu_worker.worker import shutdown; shutdown.LAST_RESORT = 0.5\n"
+#: In a worker's module: it has two seconds on its way out instead of almost ten, and pdb's import takes
+#: none of them.
+HURRY = "import pdb\nfrom hsu_worker.worker import shutdown; shutdown.LAST_RESORT = 2.0\n"
 
 
 async def stopped(it: Terminal, listen: str) -> "asyncio.Task[str]":
@@ -144,7 +145,7 @@ async def test_what_a_stop_releases_can_be_looked_at_for_longer(tmp_path: Path) 
             core = Core.client(connection)
             stop = asyncio.create_task(core.stop(StopRequest(), timeout=60))
             await it.shows("(Pdb) ")
-            it.type("time.sleep(1)\n")
+            it.type("time.sleep(2.5)\n")
             await it.shows("(Pdb) ")
             it.type("continue\n")
             assert STATE_STOPPED == (await stop).state
