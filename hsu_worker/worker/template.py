@@ -11,7 +11,8 @@ become; the descriptors for 0, 1, 2 and, if there is one, the announce line come
 now, or it has grown, it answers `{"stale": id}` and leaves.
 
 The worker is the keeper's child, not the template's: its parent leaves at once, and the keeper, a
-subreaper, is who learns how it ends.
+subreaper, is who learns how it ends. A while after each request one more is forked, a spare, which takes
+the next.
 """
 
 import gc
@@ -28,14 +29,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from hsu_worker.worker.__main__ import main as be_a_worker
+from hsu_worker.worker.forking import fork_twice, tell
 from hsu_worker.worker.process_memory import resident_bytes
 from hsu_worker.worker.process_title import find_regions, show_as, show_variable
+from hsu_worker.worker.spare import DESCRIPTORS, MARK, MESSAGE_BYTES, Spares
 
-#: Where a keeper finds who a process belongs to.
-MARK: Final = "HSU_KEEPER_ID"
-#: Bytes of a request at the most, and descriptors.
-MESSAGE_BYTES: Final = 1 << 20
-DESCRIPTORS: Final = 4
 #: One that takes so many times what it took when it was ready is given up.
 GROWTH: Final = 1.5
 
@@ -52,6 +50,19 @@ class Fork:
     limits: Mapping[str, Any] | None
     descriptors: list[int]
 
+    @classmethod
+    def of(cls, request: Any, descriptors: list[int]) -> "Fork":
+        """What a request of the keeper's says."""
+        return cls(
+            target=request["target"],
+            argv=request["argv"],
+            env=request["env"],
+            cwd=request["cwd"],
+            announce=request["announce"],
+            limits=request["limits"],
+            descriptors=descriptors,
+        )
+
 
 def main() -> int:
     """Be a template; in a fork, be a worker. Returns the exit code."""
@@ -66,7 +77,7 @@ def main() -> int:
     before = dict(os.environ)
     unsafe = _import(sys.argv[1]) or _threads()
     if unsafe:
-        keeper.send(json.dumps({"unsafe": unsafe}).encode())
+        tell(keeper, unsafe=unsafe)
         return 0
     find_regions()
     # What is there now stays as it is: its pages are shared with all forks.
@@ -75,8 +86,9 @@ def main() -> int:
     fork = _serve(keeper)
     if fork is None:
         return 0
-    keeper.close()
     _become(fork, before)
+    # Not before it has a mark of its own: at the end of a template the keeper ends what has that one's.
+    keeper.close()
     return be_a_worker()
 
 
@@ -103,53 +115,39 @@ def _threads() -> str:
 def _serve(keeper: socket.socket) -> Fork | None:
     """Fork for each request; returns in the forks, and None when it is time to leave."""
     imported, memory = _Imported(), resident_bytes()
-    keeper.send(json.dumps({"ready": os.getpid()}).encode())
+    spares = Spares(keeper)
+    tell(keeper, ready=os.getpid())
     while True:
+        taken = spares.wait()
+        if taken is not None:
+            return Fork.of(*taken)
         data, descriptors, _, _ = socket.recv_fds(keeper, MESSAGE_BYTES, DESCRIPTORS)
         if not data:
             return None
         request = json.loads(data)
         if imported.has_changed() or resident_bytes() > GROWTH * memory:
-            keeper.send(json.dumps({"stale": request["id"]}).encode())
+            tell(keeper, stale=request["id"])
             return None
-        fork = _fork(keeper, request, descriptors)
-        if fork is not None:
-            return fork
+        try:
+            # A spare has threads, and some limits are those of one thread.
+            is_taken = request["limits"] is None and spares.take(data, descriptors)
+        except EOFError:
+            # As if this one had been killed: the keeper sees to it that it is forked once.
+            return None
+        if not is_taken and _fork(keeper, request["id"]):
+            spares.close()
+            return Fork.of(request, descriptors)
         for descriptor in descriptors:
             os.close(descriptor)
+        # The next spare is another unit's: none of this one's secrets is its business.
+        del data, request
 
 
-def _fork(keeper: socket.socket, request: Any, descriptors: list[int]) -> Fork | None:
-    """Fork twice; the fork of the fork returns what it has to become."""
-
-    def fail(error: OSError) -> None:
-        keeper.send(json.dumps({"failed": request["id"], "why": error.strerror}).encode())
-
-    try:
-        between = os.fork()
-    except OSError as error:
-        fail(error)
-        return None
-    if between:
-        os.waitpid(between, 0)
-        return None
-    try:
-        worker = os.fork()
-    except OSError as error:
-        fail(error)
-        os._exit(1)
-    if worker:
-        # Before this end it is nobody's orphan: the keeper hears of it before it can hear of its end.
-        keeper.send(json.dumps({"forked": request["id"], "pid": worker}).encode())
-        os._exit(0)
-    return Fork(
-        target=request["target"],
-        argv=request["argv"],
-        env=request["env"],
-        cwd=request["cwd"],
-        announce=request["announce"],
-        limits=request["limits"],
-        descriptors=descriptors,
+def _fork(keeper: socket.socket, number: int) -> bool:
+    """Fork for one request; whether this is the fork."""
+    return fork_twice(
+        forked=lambda pid: tell(keeper, forked=number, pid=pid),
+        failed=lambda error: tell(keeper, failed=number, why=error.strerror),
     )
 
 
@@ -161,7 +159,6 @@ def _become(fork: Fork, before: Mapping[str, str]) -> None:
 
         before: The environment before the app was imported.
     """
-    os.setsid()
     show_variable(MARK, fork.env[MARK])
     show_as(fork.argv)
     for number, descriptor in enumerate(fork.descriptors[:3]):

@@ -17,6 +17,7 @@ from tests.master import (
     test_survival_mutants,
 )
 from tests.master.sim import mutants, survival_mutants, town_mutants
+from tests.worker import test_spare
 
 TESTS = Path(__file__).parents[1]
 ROWS = {
@@ -27,7 +28,7 @@ ROWS = {
 
 #: The faults that only a process can show.
 PROCESSES = {
-    f"T{n}" for n in (*range(7, 14), *range(16, 28), *range(31, 39), 41, 42, *range(43, 54))
+    f"T{n}" for n in (*range(7, 14), *range(16, 28), *range(31, 39), 41, 42, *range(43, 55))
 }
 
 
@@ -45,7 +46,7 @@ def named(row: str) -> Iterator[tuple[str, str, str]]:
 
 
 def test_each_fault_of_today_has_a_row() -> None:
-    assert [f"T{n}" for n in range(1, 54)] == list(ROWS)
+    assert [f"T{n}" for n in range(1, 55)] == list(ROWS)
 
 
 @pytest.mark.parametrize("row", ROWS)
@@ -68,6 +69,7 @@ def test_the_planted_bugs_are_where_the_page_says() -> None:
         "test_replicas_mutants.py": {"T53" for _ in test_replicas_mutants.MUTANTS},
         "test_survival_mutants.py": {each.row for each in test_survival_mutants.MUTANTS},
         "test_fork.py": {row for row, *_ in test_fork.PLANTED},
+        "worker/test_spare.py": {"T54" for _ in test_spare.PLANTED},
         "test_faults_mutants.py": {
             *("T34", "T43"),
             *(each.rows for found in test_faults_mutants.MUTANTS.values() for each in found),

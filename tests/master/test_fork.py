@@ -38,12 +38,21 @@ PATIENCE = 60
 
 def template_pids() -> list[int]:
     """The templates of this process's keeper."""
-    keeper = keeper_pid()
+    return children_of(keeper_pid(), "hsu_worker.worker.template")
+
+
+def children_of(pid: int, module: str) -> list[int]:
+    """The children of a process that run a module."""
     return [
         line.pid
         for line in live_processes()
-        if line.parent == keeper and "hsu_worker.worker.template" in arguments(line.pid)
+        if line.parent == pid and module in arguments(line.pid)
     ]
+
+
+def spare_pids() -> list[int]:
+    """What the templates of this process's keeper have forked, and nobody has taken."""
+    return children_of(keeper_pid(), "hsu_worker.worker.spare")
 
 
 async def template_pid(*, other_than: int = 0) -> int:
@@ -353,6 +362,8 @@ async def test_eight_forks_leave_no_descriptor_behind(tmp_path: Path) -> None:
             for _ in range(4):
                 await it.master.start("u")
                 await it.master.stop("u")
+            # A template holds a socket to its spare.
+            await until(spare_pids)
             owners = (keeper_pid(), await template_pid())
             counts.append([len(os.listdir(f"/proc/{pid}/fd")) for pid in owners])
 

@@ -1,18 +1,22 @@
 """Templates of true processes for tests, and what is forked from them: the keeper's side."""
 
+import asyncio
 import ctypes
 import json
 import os
 import select
+import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from hsu_worker.master.keeper.processes import live_processes
+from tests.until import until
 from tests.worker.process import environment
 
 BOUND = 20.0
@@ -35,8 +39,19 @@ class Template:
         data = self._near.recv(1 << 16)
         return json.loads(data) if data else None
 
+    def spare(self) -> int:
+        """Wait until it has a spare; returns its pid."""
+        wait_until(spares)
+        (pid,) = spares()
+        return pid
+
     def ask(
-        self, *, env: Mapping[str, str] | None = None, number: int = 1, cwd: Path | None = None
+        self,
+        *,
+        env: Mapping[str, str] | None = None,
+        number: int = 1,
+        cwd: Path | None = None,
+        limits: Mapping[str, object] | None = None,
     ) -> int:
         """Ask for a fork; returns where its stdout and stderr come out."""
         reading, writing = os.pipe()
@@ -48,7 +63,7 @@ class Template:
             "env": environment(**{MARK: f"abc/{number}"}, **(env or {})),
             "cwd": str(cwd or self.folder),
             "announce": False,
-            "limits": None,
+            "limits": limits,
         }
         socket.send_fds(self._near, [json.dumps(request).encode()], [null, writing, writing])
         os.close(null)
@@ -57,6 +72,42 @@ class Template:
 
     def close(self) -> None:
         self._near.close()
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    """As `until`, for tests without a loop."""
+    asyncio.run(until(condition, within=BOUND))
+
+
+def spares() -> list[int]:
+    """The children of this process that are spares, and wait for a request."""
+    return [
+        line.pid
+        for line in live_processes()
+        if line.parent == os.getpid() and "hsu_worker.worker.spare" in arguments(line.pid)
+    ]
+
+
+def arguments(pid: int) -> list[str]:
+    """The command line of a process; none when it has ended."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+
+
+def planted(module: str, sound: str, broken: str) -> str:
+    """Code that makes one place of a module of the template's read otherwise."""
+    return f"""
+from hsu_worker.worker import rehearsal, spare
+source = open({module}.__file__).read()
+assert 1 == source.count({sound!r}), source
+name, {module}.__name__ = {module}.__name__, "planted"
+exec(compile(source.replace({sound!r}, {broken!r}), {module}.__file__, "exec"), {module}.__dict__)
+{module}.__name__ = name
+spare.rehearse = rehearsal.rehearse
+template.Spares = spare.Spares
+"""
 
 
 @contextmanager
@@ -80,6 +131,7 @@ def template(
         near.close()
         process.kill()
         process.wait(BOUND)
+        wait_until(lambda: not spares())
 
 
 def output(descriptor: int) -> str:
@@ -97,12 +149,16 @@ def output(descriptor: int) -> str:
 
 @contextmanager
 def adopting_orphans() -> Generator[None]:
-    """Be a subreaper, as a keeper is."""
+    """Be a subreaper, as a keeper is; what a failed test leaves ends with it."""
     libc = ctypes.CDLL(None)
     libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     try:
         yield
     finally:
+        for line in live_processes():
+            if line.parent == os.getpid() and any("/abc/" in mark for mark in line.marks()):
+                os.kill(line.pid, signal.SIGKILL)
+                os.waitpid(line.pid, 0)
         libc.prctl(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
 
 

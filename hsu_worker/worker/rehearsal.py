@@ -1,0 +1,91 @@
+"""A start of a worker of nothing, so that the next one in this process finds everything in its place.
+
+Most of a forked worker's start is the first use of things: pages that are shared until they are written,
+grpc's own threads, code that has never run. What one start has gone through, the next has behind it.
+"""
+
+import asyncio
+import logging
+import os
+import secrets
+from collections.abc import AsyncGenerator, Generator
+from contextlib import contextmanager
+from typing import Final
+
+import grpc
+import grpc.aio
+
+from hsu_worker.app import App
+from hsu_worker.authoring.implements import implements
+from hsu_worker.gen.hsu_core import (
+    CoreClient,
+    HandshakeRequest,
+    KeepPlaceRequest,
+    KeepPlaceResponse,
+    RegisterRequest,
+    RegisterResponse,
+    Registry,
+    StartRequest,
+)
+from hsu_worker.serving.logring import LogRing
+from hsu_worker.wire.connection import Connection
+from hsu_worker.wire.metadata import bearer
+from hsu_worker.worker.answering import answering
+
+#: What keeps grpc's threads, which would end with the last channel or server, and be made again.
+_HELD: Final[list[grpc.Channel]] = []
+
+
+@implements(Registry)
+class Nothing:
+    """An interface that every worker knows, for calls to go to."""
+
+    async def register(self, request: RegisterRequest) -> AsyncGenerator[RegisterResponse, None]:
+        yield RegisterResponse()
+
+    async def keep_place(self, request: KeepPlaceRequest) -> KeepPlaceResponse:
+        return KeepPlaceResponse()
+
+
+def rehearse() -> None:
+    """Start, answer, and stop; grpc stays set up."""
+    with _silence():
+        grpc.aio.init_grpc_aio()
+        _HELD.append(grpc.insecure_channel("unix-abstract:hsu-nobody"))
+        # It is not set: whoever imports an app would see that there was one.
+        loop = asyncio.new_event_loop()
+        try:
+            loop.run_until_complete(_answer())
+        finally:
+            loop.close()
+
+
+async def _answer() -> None:
+    token = secrets.token_hex()
+    async with answering(App(Nothing()), instance="", token=token, ring=LogRing()) as worker:
+        server = grpc.aio.server(handlers=(worker.dispatcher,))
+        # Whatever becomes of this process, no file is left of it.
+        target = f"unix-abstract:hsu-{os.urandom(16).hex()}"
+        server.add_insecure_port(target)
+        await server.start()
+        try:
+            async with grpc.aio.insecure_channel(target) as channel:
+                connection = Connection(channel, bearer(token))
+                core = CoreClient(connection)
+                await core.handshake(HandshakeRequest())
+                async for _ in core.start(StartRequest()):
+                    pass
+                await Registry.client(connection).keep_place(KeepPlaceRequest())
+        finally:
+            await server.stop(None)
+
+
+@contextmanager
+def _silence() -> Generator[None, None, None]:
+    """An app that was imported beforehand may have set up where records go."""
+    before = logging.root.manager.disable
+    logging.disable()
+    try:
+        yield
+    finally:
+        logging.disable(before)

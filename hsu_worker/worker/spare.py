@@ -1,0 +1,133 @@
+"""A fork that is made before anybody needs it, and waits until it is told what to become.
+
+It shares a socket with its template, and says a byte there when it is ready. Then a request comes, as the
+keeper has written it, with its descriptors and one more: the socket to the keeper. To the keeper it tells that
+it has taken the request, and says another byte to the template. Whoever of the two is left alone reads the
+end of the socket: a spare that nobody can ask any more ends.
+"""
+
+import gc
+import json
+import os
+import select
+import socket
+import sys
+from contextlib import suppress
+from typing import Any, Final
+
+from hsu_worker.worker.forking import fork_twice, tell
+from hsu_worker.worker.process_title import show_as, show_variable
+from hsu_worker.worker.rehearsal import rehearse
+
+#: Where a keeper finds who a process belongs to.
+MARK: Final = "HSU_KEEPER_ID"
+#: Bytes of a request at the most, and descriptors.
+MESSAGE_BYTES: Final = 1 << 20
+DESCRIPTORS: Final = 4
+#: Seconds without a request after which a spare is made: then it is in no start's way.
+AFTER: Final = 0.2
+
+
+class Spares:
+    """The spare of a template, which has one at the most.
+
+    Args:
+        keeper: The template's socket to the keeper.
+    """
+
+    def __init__(self, keeper: socket.socket) -> None:
+        self._keeper = keeper
+        self._socket: socket.socket | None = None
+        self._is_ready = False
+        self._wanted = True
+
+    def wait(self) -> tuple[Any, list[int]] | None:
+        """Wait until the keeper says something, and make a spare meanwhile.
+
+        Returns:
+            In the spare, the request that it has taken, with its descriptors.
+        """
+        while True:
+            waiting = [self._keeper] if self._socket is None else [self._keeper, self._socket]
+            ready, _, _ = select.select(waiting, [], [], AFTER if self._wanted else None)
+            if not ready:
+                taken = self._make()
+                if taken is not None:
+                    return taken
+            elif self._socket in ready:
+                self._is_ready = self._said()
+                if not self._is_ready:
+                    self.close()
+            else:
+                return None
+
+    def take(self, data: bytes, descriptors: list[int]) -> bool:
+        """Have the spare become what a request says; False when there is none, or it has ended.
+
+        Raises:
+            EOFError: It has ended since it was asked, and only the keeper can know what it told.
+        """
+        # One that has ended unasked is not replaced before it was missed: the next may fare the same.
+        self._wanted = self._socket is None or self._is_ready
+        if self._socket is None or not self._is_ready:
+            return False
+        try:
+            socket.send_fds(self._socket, [data], [*descriptors, self._keeper.fileno()])
+        except OSError:
+            return False
+        else:
+            if not self._said():
+                raise EOFError
+            return True
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Let it go. Every other fork has to: as long as somebody holds the socket, it waits."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+        self._is_ready = False
+
+    def _said(self) -> bool:
+        assert self._socket is not None
+        try:
+            return bool(self._socket.recv(1))
+        except ConnectionResetError:
+            return False
+
+    def _make(self) -> tuple[Any, list[int]] | None:
+        self._wanted = False
+        try:
+            self._socket, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        except OSError:
+            return None
+        with far:
+            if not fork_twice():
+                return None
+            self.close()
+            self._keeper.close()
+            try:
+                return _taken(far)
+            except BaseException:
+                # It is nobody's, and what the app has registered for an end is not meant for it.
+                os._exit(1)
+
+
+def _taken(template: socket.socket) -> tuple[Any, list[int]]:
+    rehearse()
+    gc.collect()
+    template.send(b"r")
+    show_as([sys.executable, "-m", __name__, sys.argv[1]])
+    data, descriptors, _, _ = socket.recv_fds(template, MESSAGE_BYTES, DESCRIPTORS + 1)
+    if not data:
+        os._exit(0)
+    request = json.loads(data)
+    with socket.socket(fileno=descriptors.pop()) as keeper:
+        # Before it is told of: at the end of a template the keeper ends all that has that one's mark.
+        show_variable(MARK, request["env"][MARK])
+        tell(keeper, forked=request["id"], pid=os.getpid())
+    # The template may have been killed since then, and nothing is lost by it.
+    with suppress(OSError):
+        template.send(b"t")
+    return request, descriptors

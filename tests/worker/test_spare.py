@@ -1,0 +1,403 @@
+"""Forks that are made ahead of need: who takes them, and when they end."""
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from hsu_worker.master.keeper.processes import LINUX
+from tests.worker import templates
+from tests.worker.templates import (
+    Template,
+    adopting_orphans,
+    exit_code,
+    output,
+    planted,
+    spares,
+    template,
+    wait_until,
+    write_module,
+)
+
+pytestmark = pytest.mark.skipif(not LINUX, reason="forks are used on Linux only")
+
+NO_LIMITS: Final = {"rlimits": [], "nice": 0, "cpus": ()}
+
+#: What a fork becomes lives on.
+STAYS: Final = """
+import signal
+template.be_a_worker = signal.pause
+"""
+
+#: Notes that the spare was handed a request.
+NOTES: Final = """
+from pathlib import Path
+from hsu_worker.worker import spare
+def said(self, said=spare.Spares._said):
+    if self._is_ready:
+        Path('asked').touch()
+    return said(self)
+spare.Spares._said = said
+"""
+
+
+@pytest.fixture(autouse=True)
+def subreaper() -> Iterator[None]:
+    with adopting_orphans():
+        yield
+
+
+@pytest.fixture
+def before() -> str:
+    """No bug is planted."""
+    return ""
+
+
+@contextmanager
+def ready(folder: Path, target: str = "", *, before: str = STAYS) -> Iterator[tuple[Template, int]]:
+    """A template that has a spare, and this one's pid."""
+    with template(folder, target, before=before) as one:
+        one.answer()
+        yield one, one.spare()
+
+
+def ended(pid: int) -> None:
+    os.kill(pid, signal.SIGKILL)
+    assert -signal.SIGKILL == exit_code(pid)
+
+
+def test_a_start_takes_the_spare_and_the_next_one_another(tmp_path: Path, before: str) -> None:
+    with ready(tmp_path, before=before + STAYS) as (one, first):
+        for number in (1, 2):
+            spare = one.spare()
+            os.close(one.ask(number=number))
+
+            assert {"forked": number, "pid": spare} == one.answer()
+            assert spare == os.getsid(spare)
+            ended(spare)
+        assert first != spare
+
+
+def test_a_start_with_limits_is_forked_and_the_spare_stays(tmp_path: Path, before: str) -> None:
+    with ready(tmp_path, before=before + STAYS) as (one, spare):
+        os.close(one.ask(limits=NO_LIMITS))
+        pid = one.answer()["pid"]
+
+        assert spare != pid
+        assert [spare] == spares()
+        ended(pid)
+
+
+@pytest.mark.parametrize("end", ["the template", "the keeper"])
+def test_a_spare_ends_with_those_who_could_ask_it(tmp_path: Path, end: str, before: str) -> None:
+    with ready(tmp_path, before=before + STAYS) as (one, spare):
+        # One that holds whatever it has not let go of.
+        os.close(one.ask(limits=NO_LIMITS))
+        pid = one.answer()["pid"]
+        if end == "the template":
+            one.process.kill()
+        else:
+            one.close()
+
+        try:
+            assert 0 == exit_code(spare)
+        finally:
+            ended(pid)
+
+
+def test_a_spare_of_old_code_is_not_used(tmp_path: Path) -> None:
+    with ready(tmp_path, write_module(tmp_path, "")) as (one, spare):
+        os.utime(tmp_path / "mysvc.py", (1, 1))
+        os.close(one.ask(number=7))
+
+        assert {"stale": 7} == one.answer()
+        assert 0 == exit_code(spare)
+
+
+def test_a_spare_that_has_ended_is_missed_by_no_start(tmp_path: Path, before: str) -> None:
+    with ready(tmp_path, before=before + STAYS) as (one, spare):
+        ended(spare)
+        os.close(one.ask(number=1))
+        answer = one.answer()
+
+        assert {"forked": 1, "pid": answer["pid"]} == answer
+        ended(answer["pid"])
+        os.close(one.ask(number=2))
+        ended(one.answer()["pid"])
+        assert spare != one.spare()
+
+
+def test_one_that_ends_before_it_is_asked_is_missed_by_no_start(
+    tmp_path: Path, before: str
+) -> None:
+    holds = """
+import time
+from pathlib import Path
+from hsu_worker.worker import spare
+def take(*request, take=spare.Spares.take):
+    Path('asking').touch()
+    while not Path('go').exists():
+        time.sleep(0.01)
+    return take(*request)
+spare.Spares.take = take
+"""
+    with template(tmp_path, before=before + STAYS + holds) as one:
+        one.answer()
+        spare = one.spare()
+        os.close(one.ask())
+        wait_until((tmp_path / "asking").exists)
+        ended(spare)
+        (tmp_path / "go").touch()
+        answer = one.answer()
+
+        assert {"forked": 1, "pid": answer["pid"]} == answer
+        ended(answer["pid"])
+
+
+def test_one_that_is_lost_in_between_is_left_to_the_keeper(tmp_path: Path, before: str) -> None:
+    with template(tmp_path, before=before + STAYS + NOTES) as one:
+        one.answer()
+        spare = one.spare()
+        os.kill(spare, signal.SIGSTOP)
+        os.close(one.ask())
+        wait_until((tmp_path / "asked").exists)
+        ended(spare)
+
+        assert one.answer() is None
+        assert 0 == one.process.wait(20)
+
+
+def test_one_that_was_asked_does_not_need_its_template(tmp_path: Path, before: str) -> None:
+    with template(tmp_path, before=before + STAYS + NOTES) as one:
+        one.answer()
+        spare = one.spare()
+        os.kill(spare, signal.SIGSTOP)
+        os.close(one.ask())
+        wait_until((tmp_path / "asked").exists)
+        one.process.kill()
+        one.process.wait(20)
+        os.kill(spare, signal.SIGCONT)
+
+        assert {"forked": 1, "pid": spare} == one.answer()
+        assert one.answer() is None
+        ended(spare)
+
+
+def test_it_holds_nothing_that_was_between_it_and_its_template(tmp_path: Path, before: str) -> None:
+    def held(pid: int) -> set[str]:
+        lines = [line.split() for line in Path("/proc/net/unix").read_text().splitlines()[1:]]
+        keeping_messages_apart = {f"socket:[{line[6]}]" for line in lines if line[4] == "0005"}
+        folder = Path(f"/proc/{pid}/fd")
+        return {os.readlink(link) for link in folder.iterdir()} & keeping_messages_apart
+
+    with template(tmp_path, before=before + STAYS) as one:
+        one.answer()
+        spare = one.spare()
+        assert 1 == len(held(spare))
+        os.close(one.ask())
+        one.answer()
+
+        try:
+            wait_until(lambda: not held(spare))
+        finally:
+            ended(spare)
+
+
+def test_it_carries_its_own_mark_before_it_is_told_of(tmp_path: Path, before: str) -> None:
+    notes = """
+from pathlib import Path
+from hsu_worker.worker import spare
+def tell(*to, tell=spare.tell, **answer):
+    Path('told').write_bytes(Path('/proc/self/environ').read_bytes())
+    tell(*to, **answer)
+spare.tell = tell
+"""
+    with ready(tmp_path, before=before + STAYS + notes) as (one, spare):
+        os.close(one.ask(number=12))
+        one.answer()
+        ended(spare)
+
+        assert b"HSU_KEEPER_ID=abc/12///" in (tmp_path / "told").read_bytes()
+
+
+def test_the_secrets_of_a_start_are_not_left_to_the_next_one(tmp_path: Path, before: str) -> None:
+    looks = """
+import sys
+from pathlib import Path
+from hsu_worker.worker import spare
+def taken(template, taken=spare._taken):
+    frame, found = sys._getframe().f_back, ''
+    while frame is not None:
+        found += repr(frame.f_locals)
+        frame = frame.f_back
+    Path(f'{os.getpid()}').write_text(found)
+    return taken(template)
+spare._taken = taken
+"""
+    with ready(tmp_path, before=before + STAYS + "import os" + looks) as (one, spare):
+        os.close(one.ask(env={"TOKEN": "s3cret"}))
+        one.answer()
+        ended(spare)
+        text = (tmp_path / f"{one.spare()}").read_text()
+
+        assert "descriptors" in text
+        assert "s3cret" not in text
+
+
+def test_what_a_first_start_makes_is_there(tmp_path: Path, before: str) -> None:
+    with ready(tmp_path, before=before + STAYS) as (_, spare):
+        # Such as the threads of grpc.
+        assert 1 < len(os.listdir(f"/proc/{spare}/task"))
+
+
+#: What an app finds when it is imported, which is all that is told of its start here.
+FINDS: Final = """
+import asyncio, logging, sys, warnings
+def find():
+    warnings.simplefilter('ignore')
+    try:
+        print(type(asyncio.get_event_loop()))
+    except RuntimeError as error:
+        print(error)
+    print(logging.root.handlers, logging.root.manager.disable, sys.argv, flush=True)
+    return 5
+template.be_a_worker = find
+"""
+
+
+def test_an_app_finds_no_trace_of_the_rehearsal(tmp_path: Path, before: str) -> None:
+    with ready(tmp_path, before=before + FINDS) as (one, spare):
+        found = []
+        for limits in (NO_LIMITS, None):
+            reading = one.ask(limits=limits)
+            pid = one.answer()["pid"]
+            found.append(output(reading))
+            assert 5 == exit_code(pid)
+
+        assert spare == pid
+        assert found[0] == found[1] != ""
+
+
+def test_what_an_app_has_set_up_for_records_hears_nothing(tmp_path: Path, before: str) -> None:
+    code = "import logging\nlogging.basicConfig(filename='log', level=1)"
+    with ready(tmp_path, write_module(tmp_path, code), before=before + STAYS):
+        assert "" == (tmp_path / "log").read_text()
+
+
+#: The module, what it does, what it does instead, and who notices.
+PLANTED: Final[list[tuple[str, str, str, Callable[[Path, str], object]]]] = [
+    (
+        "template",
+        'request["limits"] is None and spares',
+        "spares",
+        lambda folder, bug: test_a_start_with_limits_is_forked_and_the_spare_stays(folder, bug),
+    ),
+    (
+        "template",
+        "            spares.close()\n",
+        "            sys.kept = spares\n",
+        lambda folder, bug: test_a_spare_ends_with_those_who_could_ask_it(
+            folder, "the template", bug
+        ),
+    ),
+    (
+        "template",
+        "        del data, request\n",
+        "",
+        lambda folder, bug: test_the_secrets_of_a_start_are_not_left_to_the_next_one(folder, bug),
+    ),
+    (
+        "spare",
+        "    if not data:\n        os._exit(0)\n",
+        "    while not data:\n        select.select([], [], [])\n",
+        lambda folder, bug: test_a_spare_ends_with_those_who_could_ask_it(
+            folder, "the keeper", bug
+        ),
+    ),
+    (
+        "spare",
+        "            self._keeper.close()\n",
+        "",
+        lambda folder, bug: test_it_holds_nothing_that_was_between_it_and_its_template(folder, bug),
+    ),
+    (
+        "spare",
+        "        except OSError:\n            return False\n        else:",
+        "        except ZeroDivisionError:\n            return False\n        else:",
+        lambda folder, bug: test_one_that_ends_before_it_is_asked_is_missed_by_no_start(
+            folder, bug
+        ),
+    ),
+    (
+        "spare",
+        "self._wanted = self._socket is None or self._is_ready",
+        "self._wanted = False",
+        lambda folder, bug: test_a_start_takes_the_spare_and_the_next_one_another(folder, bug),
+    ),
+    (
+        "spare",
+        "                raise EOFError\n",
+        "                return False\n",
+        lambda folder, bug: test_one_that_is_lost_in_between_is_left_to_the_keeper(folder, bug),
+    ),
+    (
+        "spare",
+        "[*descriptors, self._keeper.fileno()]",
+        "[*descriptors, self._socket.fileno()]",
+        lambda folder, bug: test_one_that_was_asked_does_not_need_its_template(folder, bug),
+    ),
+    (
+        "spare",
+        '        show_variable(MARK, request["env"][MARK])\n',
+        "",
+        lambda folder, bug: test_it_carries_its_own_mark_before_it_is_told_of(folder, bug),
+    ),
+    (
+        "spare",
+        "    rehearse()\n",
+        "",
+        lambda folder, bug: test_what_a_first_start_makes_is_there(folder, bug),
+    ),
+    (
+        "rehearsal",
+        "            loop.close()\n",
+        "            loop.close()\n            asyncio.set_event_loop(None)\n",
+        lambda folder, bug: test_an_app_finds_no_trace_of_the_rehearsal(folder, bug),
+    ),
+    (
+        "spare",
+        "with suppress(OSError):",
+        "with suppress(ZeroDivisionError):",
+        lambda folder, bug: test_one_that_was_asked_does_not_need_its_template(folder, bug),
+    ),
+    (
+        "rehearsal",
+        "        logging.disable(before)\n",
+        "        pass\n",
+        lambda folder, bug: test_an_app_finds_no_trace_of_the_rehearsal(folder, bug),
+    ),
+    (
+        "rehearsal",
+        "    logging.disable()\n",
+        "",
+        lambda folder, bug: test_what_an_app_has_set_up_for_records_hears_nothing(folder, bug),
+    ),
+]
+
+
+@pytest.mark.parametrize(("module", "sound", "broken", "noticed"), PLANTED)
+def test_a_planted_bug_is_caught(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    module: str,
+    sound: str,
+    broken: str,
+    noticed: Callable[[Path, str], object],
+) -> None:
+    monkeypatch.setattr(templates, "BOUND", 2.0)
+    with pytest.raises((AssertionError, TimeoutError, TypeError)):
+        noticed(tmp_path, planted(module, sound, broken))
