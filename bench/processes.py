@@ -2,11 +2,13 @@
 
 import resource
 from collections.abc import Iterable
+from pathlib import Path
 
 from bench.masters import launchers
 from hsu_worker.master import Master
 from hsu_worker.master.keeper.processes import live_processes
 from hsu_worker.master.process_stat import cpu_seconds
+from tests.until import until
 
 
 def memory(pids: Iterable[int]) -> tuple[float, float]:
@@ -46,7 +48,7 @@ def below(pid: int) -> list[int]:
 
 
 def keeper(it: Master) -> tuple[int, list[int]]:
-    """The pid of a master's keeper, and those of its templates."""
+    """The pid of a master's keeper, and those of its templates and their spares."""
     link = launchers(it).keeper._link
     assert link is not None
     own = link._popen.pid
@@ -54,3 +56,11 @@ def keeper(it: Master) -> tuple[int, list[int]]:
     return own, [
         line.pid for line in live_processes() if line.parent == own and line.pid not in workers
     ]
+
+
+async def spare(it: Master, app: str = "") -> None:
+    """Wait until what comes next of an app that is preimported, or of any other, is forked ahead of it."""
+    argv = f"\0-m\0hsu_worker.worker.spare\0{app}\0".encode()
+    await until(
+        lambda: any(argv in Path(f"/proc/{pid}/cmdline").read_bytes() for pid in keeper(it)[1])
+    )

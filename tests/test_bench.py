@@ -97,7 +97,7 @@ async def test_a_crowd_is_started_measured_and_stopped() -> None:
     series = ("control", "spawned", "bare, forked", "forked", "control again")
     for row in (answered, first, shared, private):
         assert series == tuple(row.samples)
-    assert {"the keeper", "its templates"} == set(beside.samples)
+    assert {"the keeper", "its template and spare"} == set(beside.samples)
 
 
 async def test_replicas_are_measured_beside_a_single_worker() -> None:

@@ -9,7 +9,7 @@ from typing import Final, TypeVar
 from bench.bare import Bare, bares
 from bench.masters import answer, check_made, master, unit, warm
 from bench.measure import Measure, Row, rounds
-from bench.processes import keeper, memory
+from bench.processes import keeper, memory, spare
 from bench.rows.replicas import replicated
 from hsu_worker.master import Master
 
@@ -60,6 +60,8 @@ async def crowd(count: int, times: int) -> list[Row]:
 
         def of(it: Master) -> Measure:
             async def measure() -> Sequence[float]:
+                if it is forked:
+                    await spare(it)
                 _, took = await _together([_called(it, name) for name in names])
                 pids = [status.pid for status in it.status().values() if status.pid is not None]
                 assert len(pids) == count
@@ -67,9 +69,10 @@ async def crowd(count: int, times: int) -> list[Row]:
                     check_made(it, name, forked=it is forked)
                 shares, private = await _idle(pids)
                 if it is forked:
+                    await spare(it)
                     own, templates = keeper(it)
                     beside.add("the keeper", memory([own])[0])
-                    beside.add("its templates", memory(templates)[0])
+                    beside.add("its template and spare", memory(templates)[0])
                 await asyncio.gather(*(it.stop(name) for name in names))
                 return (*took, shares, private)
 

@@ -60,9 +60,11 @@ async def running(count: int, seconds: float) -> list[Row]:
         took = perf_counter() - began
         idle.add("the master", (process_time() - spent) / took * 100)
         idle.add("all workers together", (cpu(pids) - before[0]) / took * 100)
-        idle.add("the keeper and its template", (cpu((own, *templates)) - before[1]) / took * 100)
+        idle.add(
+            "the keeper, its template and spare", (cpu((own, *templates)) - before[1]) / took * 100
+        )
         taken.add("all workers together", memory(pids)[0])
-        taken.add("the keeper and its template", memory((own, *templates))[0])
+        taken.add("the keeper, its template and spare", memory((own, *templates))[0])
         began = perf_counter()
         await asyncio.gather(*(it.stop(name) for name in names))
         time.add("all have stopped", perf_counter() - began)

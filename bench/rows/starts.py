@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from functools import partial
 from operator import itemgetter
 from time import perf_counter
 from typing import Any, Final
@@ -11,6 +12,7 @@ from unittest.mock import patch
 from bench.bare import BOUND, Bare, bares
 from bench.masters import absent, answer, check_made, launchers, master, unit, warm
 from bench.measure import Measure, Row, rounds
+from bench.processes import spare
 from hsu_worker.master.spawned import Spawned
 from tests.gen.hsu_test_kinds import Ask, Kinds
 from tests.until import until
@@ -24,6 +26,7 @@ APP = "bench.slow:Slow"
 UNITS = (
     unit("spawned", 'launcher = "spawn"'),
     unit("forked"),
+    unit("before"),
     unit("preimported", "preimport = true", app=APP),
     unit("prewarmed", "prewarm = 1", 'idle = "50ms"', app=APP),
     unit("warm", 'idle = "10ms"', 'warm = "1h"', app=APP),
@@ -46,16 +49,23 @@ async def starts(full: bool) -> list[Row]:
 
             return measure
 
-        def of(name: str) -> Measure:
-            async def measure() -> tuple[float]:
-                began = perf_counter()
-                await answer(it, name)
-                took = _ms(began)
-                check_made(it, name, forked=name != "spawned")
-                await it.stop(name)
-                return (took,)
+        async def cold(name: str, app: str | None = None) -> tuple[float]:
+            if app is not None:
+                await spare(it, app)
+            began = perf_counter()
+            await answer(it, name)
+            took = _ms(began)
+            check_made(it, name, forked=name != "spawned")
+            await it.stop(name)
+            return (took,)
 
-            return measure
+        async def next_at_once() -> tuple[float]:
+            # It takes the spare, and leaves no time for another.
+            await spare(it)
+            await answer(it, "before")
+            took = await cold("forked")
+            await it.stop("before")
+            return took
 
         async def prewarmed() -> tuple[float]:
             standbys = launchers(it)._standbys["prewarmed"]
@@ -77,10 +87,11 @@ async def starts(full: bool) -> list[Row]:
 
         series: dict[str, Measure] = {
             "control": by_hand(made.spawn),
-            "spawned": of("spawned"),
+            "spawned": partial(cold, "spawned"),
             "bare, forked": by_hand(made.fork),
-            "forked": of("forked"),
-            "preimported": of("preimported"),
+            "forked": partial(cold, "forked", ""),
+            "forked, right after another": next_at_once,
+            "preimported": partial(cold, "preimported", APP),
             "prewarmed": prewarmed,
             "warm": from_warm,
         }
@@ -139,6 +150,7 @@ async def steps(full: bool) -> list[Row]:
         async with master(unit("timed", app="bench.timed:Timed")) as it:
             client = it.client(Kinds)
             for number in range(26 if full else 8):
+                await spare(it)
                 began = perf_counter()
                 reply = await client.unary(Ask(), timeout=BOUND)
                 marks |= json.loads(reply.text) | {"the call itself": perf_counter()}

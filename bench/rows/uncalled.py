@@ -18,7 +18,7 @@ SETTLED: Final = 2.0
 
 
 async def uncalled(full: bool) -> list[Row]:
-    """What a master takes in a process of its own, with its keeper and its template; the control has one unit."""
+    """What a master takes in a process of its own, with its keeper, template and spare; the control has one unit."""
     row = Row(name="units that nobody calls: PSS of the master and all below it", unit="MiB")
     series = {
         "control": _uncalled(1),
@@ -44,8 +44,8 @@ def _uncalled(count: int) -> Measure:
             )
             assert process.stdout is not None
             assert await process.stdout.readline()
-            # The keeper and what it forks from, and no worker.
-            await until(lambda: len(below(process.pid)) == 2)
+            # The keeper, what it forks from, and what is forked ahead; no worker.
+            await until(lambda: len(below(process.pid)) == 3)
             await asyncio.sleep(SETTLED)
             shares, _ = memory([process.pid, *below(process.pid)])
             process.terminate()
