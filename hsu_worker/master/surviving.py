@@ -48,6 +48,8 @@ class Surviving(Spawned):
         **means: Unpack[Means],
     ) -> None:
         super().__init__(unit, folder=survivors.folder, gateway=str(survivors.gateway), **means)
+        # Before it belongs to a generation, what it says is nowhere but in its files.
+        self.log.stored = lambda: 0
         self._survivors = survivors
         self.adopting = record is not None
         self._outlives = False
