@@ -45,6 +45,8 @@ class Proc:
     """When its lifespans are entered."""
     leaving: bool = False
     """It was asked to leave, or signalled."""
+    said: int = 0
+    """Lines that it has printed."""
     untouchable: str = ""
     """Why nobody may signal it."""
     on_end: list[Callable[[], None]] = field(default_factory=list)

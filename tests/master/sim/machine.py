@@ -30,12 +30,15 @@ from tests.master.sim.books import Broken
 from tests.master.sim.clock import VirtualLoop
 from tests.master.sim.disk import disk_of
 from tests.master.sim.guard import Link
-from tests.master.sim.kernel import Kernel
+from tests.master.sim.kernel import Kernel, Proc
 from tests.master.sim.patches import patched
 from tests.master.sim.promises import Promises
 
 #: Seconds in which all that goes on comes to its end.
 SETTLE: Final = 25.0
+
+#: Lines that a worker prints.
+LINES: Final = 20
 
 TABLE: Final = """
 [units.{name}]
@@ -78,6 +81,7 @@ class Machine:
         self._root = Path()
         self._links: list[Link] = []
         self._outputs: list[OutputFiles] = []
+        self._units: Units | None = None
 
     # The witness of what a master does.
 
@@ -146,7 +150,7 @@ class Machine:
         loop.set_exception_handler(partial(self._failed, self.lives))
         self.kernel.follow(loop)
         self._alive, self._fuse = True, 0
-        self._links, self._outputs = [], []
+        self._links, self._outputs, self._units = [], [], None
         self.note(f"master {self.lives} begins with {', '.join(config.units) or 'nothing'}")
         task = loop.create_task(self._master(config))
         if doomed and self.dice.random() < 0.6:
@@ -182,6 +186,8 @@ class Machine:
 
     def _leave_behind(self) -> None:
         self._alive = False
+        if self._units is not None:
+            self.promises.heard(self._units)
         for link in self._links:
             link.sever()
         before = self.folder
@@ -218,7 +224,7 @@ class Machine:
                 self.note(f"{event.unit} {event.kind} {event.trigger}")
                 told.append(event)
 
-            units = Units(tell, self.note)
+            units = self._units = Units(tell, self.note)
             units.open(config, launchers)
             expected = self.promises.adoptable(self.kernel, self.folder, config.units)
             unwatched = self.promises.unwatched(self.kernel, self.folder, config.units)
@@ -255,10 +261,22 @@ class Machine:
         pid = talk.spawn(self.kernel, request, descriptors, mark)
         proc = self.kernel.table[pid]
         self.note(f"{proc} is made")
+        self._print(proc)
         # What a dead master has asked for last, its keeper makes, and ends.
         if self._alive and any(link.guard is self.kernel.asker for link in self._links):
             self.promises.spawned(proc, self.folder)
         return pid
+
+    def _print(self, proc: Proc) -> None:
+        """A line now and then, whoever is there to read it."""
+        path = self.folder / f"{proc.instance}.stdout"
+        if not proc.live or proc.said == LINES:
+            return
+        if path.exists():
+            with path.open("a") as file:
+                file.write(f"{proc.instance} {proc.said}\n")
+            proc.said += 1
+        self.kernel.later(4.0, lambda: self._print(proc))
 
     def connection(self, address: Address, *, token: str, **_: object) -> talk.Line:
         return talk.Line(self.kernel, lambda: self._alive, address, token)

@@ -25,6 +25,10 @@ class Promises:
         """Instances whose records somebody has damaged."""
         self.adopted = 0
         """How many workers found another master."""
+        self.read_on = 0
+        """How often a master has read on what another one had begun."""
+        self._heard: dict[str, int] = {}
+        """By instance: the line that has to come next."""
 
     def break_(self, promise: str) -> None:
         self.broken.append(promise)
@@ -123,6 +127,22 @@ class Promises:
                 self.expect(whole, f"the record of {proc} tells of another one")
         kept = {path.stem for path in folder.glob("*.damaged")}
         self.expect(self.aside <= kept, "a record that somebody has damaged is lost")
+
+    def heard(self, units: Units) -> None:
+        """A master is gone: what it has read of each worker begins where another one has ended."""
+        found: dict[str, list[int]] = {}
+        for unit in units.values():
+            for line in unit.log.lines():
+                if line.source == "stdout":
+                    instance, number = line.text.split()
+                    found.setdefault(instance, []).append(int(number))
+        for instance, numbers in found.items():
+            first, after = numbers[0], numbers[-1] + 1
+            self.expect([*range(first, after)] == numbers, f"of {instance}, {numbers} are read")
+            known = self._heard.get(instance, 0)
+            self.expect(first <= known, f"of {instance}, lines {known} to {first} are lost")
+            self.read_on += known > 0
+            self._heard[instance] = max(known, after)
 
     def going_on(self, kernel: Kernel, units: Units) -> list[Proc]:
         """Who has to outlive the master that is about to leave."""

@@ -207,4 +207,13 @@ MUTANTS: tuple[tuple[Mutant, ...], ...] = (
             'text="exit code 0", code=0, clean=True',
         ),
     ),
+    (
+        Mutant(
+            "what was printed while no master ran is not read",
+            "T27",
+            "output_files:OutputFiles.follow",
+            "OutputPipe(take), start)",
+            "OutputPipe(take), 1 << 60)",
+        ),
+    ),
 )
