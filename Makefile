@@ -9,8 +9,9 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-# Two processes share the tests, each file to one of them: half the time goes by waiting.
-SHARED := --numprocesses 2 --dist loadfile
+# Three processes share the tests, each file to one of them: most of the time goes by waiting, so that two
+# processors have room for them.
+SHARED := --numprocesses 3 --dist loadfile
 PIP := -m pip --disable-pip-version-check install --quiet
 
 # The generator's protobuf is the floor of every user's protobuf, so its version is pinned, in an

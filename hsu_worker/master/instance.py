@@ -177,8 +177,10 @@ class Instance:
         verdict = Verdict.FINE
         while unit.ping != NEVER:
             # After a miss the next look follows at once: each takes its own time to time out.
-            pause = unit.ping if verdict is Verdict.FINE else unit.ping_timeout / 5
-            await asyncio.sleep(together(self._loop.time(), pause))
+            if verdict is Verdict.FINE:
+                await asyncio.sleep(together(self._loop.time(), unit.ping))
+            else:
+                await asyncio.sleep(unit.ping_timeout / 5)
             was = verdict
             liveness, verdict, text = liveness.look(await self._ping())
             self._missed = verdict is Verdict.MISSED
