@@ -22,7 +22,7 @@ def main() -> int:
             )
         if len(sys.argv) != 2:
             raise LaunchError("write python -m hsu_worker.worker <module>:<attribute>")
-        # What is imported now stays: looking for garbage in it, again and again, is a tenth of the time.
+        # What is imported now stays: looking for garbage in it, again and again, takes some 4 ms.
         gc.disable()
         # Not above: grpc takes its time, and a wrong command line should not.
         from hsu_worker.worker.launched import run_launched
