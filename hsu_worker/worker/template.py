@@ -7,8 +7,9 @@ survives a fork. Descriptor 0 is a socket to the keeper, of the sort that keeps 
 
 It first says `{"ready": pid}`, or `{"unsafe": why}` and leaves. A request says what a fork has to
 become; the descriptors for 0, 1, 2 and, if there is one, the announce line come with it. The answer is
-`{"forked": id, "pid": n}` or `{"failed": id, "why": text}`. When files that it has imported are others
-now, or it has grown, it answers `{"stale": id}` and leaves.
+`{"forked": id, "pid": n}` or `{"failed": id, "why": text}`; `{"lost": id}` says that what was to tell that it
+is forked has ended, after it or before. When files that it has imported are others now, or it has grown, it
+answers `{"stale": id}` and leaves.
 
 The worker is the keeper's child, not the template's: its parent leaves at once, and the keeper, a
 subreaper, is who learns how it ends. A while after each request one more is forked, a spare, which takes
@@ -132,8 +133,8 @@ def _serve(keeper: socket.socket) -> Fork | None:
             # A spare has threads, and some limits are those of one thread.
             is_taken = request["limits"] is None and spares.take(data, descriptors)
         except EOFError:
-            # As if this one had been killed: the keeper sees to it that it is forked once.
-            return None
+            tell(keeper, lost=request["id"])
+            is_taken = True
         if not is_taken and _fork(keeper, request["id"]):
             spares.close()
             return Fork.of(request, descriptors)

@@ -87,6 +87,17 @@ else:
     fork_all()
 """
 
+#: Has told of the first one that it says is lost, and not of the second one, which comes again.
+LOSES_TWO: Final = """
+first, second = next_wish(), next_wish()
+fork(first)
+for wish in (first, second):
+    asked.send(json.dumps({"lost": wish["id"]}).encode())
+fork(next_wish())
+open("lost", "w").close()
+next_wish()
+"""
+
 #: Is in the middle of a fork until the file `go` is there.
 TAKES_ITS_TIME: Final = """
 wish = next_wish()
@@ -155,6 +166,18 @@ async def test_a_worker_that_nobody_was_told_of_does_not_live_beside_the_next(
         assert lives(second)
 
 
+async def test_what_a_spare_was_to_become_is_started_once_whether_it_has_told_or_not(
+    tmp_path: Path,
+) -> None:
+    with bare_keeper() as near:
+        for number in (1, 2):
+            ask(near, number, tmp_path, LOSES_TWO)
+        told = [spawned(near) for _ in range(2)]
+
+        await until(lambda: (tmp_path / "lost").exists(), within=BOUND)
+        assert [*zip((1, 2), made(tmp_path), strict=True)] == told
+
+
 async def test_the_end_of_a_template_disturbs_no_fork_of_another_one(tmp_path: Path) -> None:
     slow, lost = tmp_path / "slow", tmp_path / "lost"
     slow.mkdir()
@@ -180,6 +203,12 @@ PLANTED: Final = [
         "for mark in (template.mark, *own)]",
         "for mark in (template.mark,)]",
         test_a_worker_that_nobody_was_told_of_does_not_live_beside_the_next,
+    ),
+    (
+        "                if number in template.asked:\n"
+        "                    self._place(template.asked.pop(number))\n",
+        "                template.asked.pop(number, None)\n",
+        test_what_a_spare_was_to_become_is_started_once_whether_it_has_told_or_not,
     ),
     (
         "/t/{next(self._numbers)}",

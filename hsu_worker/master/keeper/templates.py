@@ -254,6 +254,10 @@ class Templates:
             case {"failed": number, "why": why} if number in template.asked:
                 self._without(template.asked.pop(number), str(why))
                 self._ask(key, template)
+            case {"lost": number}:
+                # If it had told of itself, that came first.
+                if number in template.asked:
+                    self._place(template.asked.pop(number))
             case {"stale": _}:
                 # What it was to become, the next one becomes.
                 for wish in self._drop(key):
