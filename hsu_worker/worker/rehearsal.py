@@ -13,7 +13,9 @@ from contextlib import contextmanager
 from typing import Final
 
 import grpc
-import grpc.aio
+from grpc.aio import init_grpc_aio
+from grpc.aio import insecure_channel as aio_channel
+from grpc.aio import server as aio_server
 
 from hsu_worker.app import App
 from hsu_worker.authoring.implements import implements
@@ -34,6 +36,8 @@ from hsu_worker.worker.answering import answering
 
 #: What keeps grpc's threads, which would end with the last channel or server, and be made again.
 _HELD: Final[list[grpc.Channel]] = []
+#: grpc would ask the proxy of the environment for an abstract address.
+OPTIONS: Final = (("grpc.enable_http_proxy", 0),)
 
 
 @implements(Registry)
@@ -50,8 +54,8 @@ class Nothing:
 def rehearse() -> None:
     """Start, answer, and stop; grpc stays set up."""
     with _silence():
-        grpc.aio.init_grpc_aio()
-        _HELD.append(grpc.insecure_channel("unix-abstract:hsu-nobody"))
+        init_grpc_aio()
+        _HELD.append(grpc.insecure_channel("unix-abstract:hsu-nobody", OPTIONS))
         # It is not set: whoever imports an app would see that there was one.
         loop = asyncio.new_event_loop()
         try:
@@ -63,13 +67,14 @@ def rehearse() -> None:
 async def _answer() -> None:
     token = secrets.token_hex()
     async with answering(App(Nothing()), instance="", token=token, ring=LogRing()) as worker:
-        server = grpc.aio.server(handlers=(worker.dispatcher,))
+        # What an app that was imported beforehand has put in their place counts no start of nobody.
+        server = aio_server(handlers=(worker.dispatcher,))
         # Whatever becomes of this process, no file is left of it.
         target = f"unix-abstract:hsu-{os.urandom(16).hex()}"
         server.add_insecure_port(target)
         await server.start()
         try:
-            async with grpc.aio.insecure_channel(target) as channel:
+            async with aio_channel(target, options=OPTIONS) as channel:
                 connection = Connection(channel, bearer(token))
                 core = CoreClient(connection)
                 await core.handshake(HandshakeRequest())

@@ -1,8 +1,8 @@
 """A fork that is made before anybody needs it, and waits until it is told what to become.
 
-It shares a socket with its template, and says a byte there when it is ready. Then a request comes, as the
+It shares a socket with its template, and says its pid there when it is ready. Then a request comes, as the
 keeper has written it, with its descriptors and one more: the socket to the keeper. To the keeper it tells that
-it has taken the request, and says another byte to the template. Whoever of the two is left alone reads the
+it has taken the request, and says a byte more to the template. Whoever of the two is left alone reads the
 end of the socket: a spare that nobody can ask any more ends.
 """
 
@@ -10,9 +10,11 @@ import gc
 import json
 import os
 import select
+import signal
 import socket
 import sys
-from contextlib import suppress
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 from hsu_worker.worker.forking import fork_twice, tell
@@ -26,6 +28,10 @@ MESSAGE_BYTES: Final = 1 << 20
 DESCRIPTORS: Final = 4
 #: Seconds without a request after which a spare is made: then it is in no start's way.
 AFTER: Final = 0.2
+#: Seconds in which a spare has taken what it was asked for; one that was stopped would hold up all starts.
+ANSWER: Final = 1.0
+#: Seconds of a rehearsal at the most: it takes a few hundredths.
+REHEARSAL: Final = 10
 
 
 class Spares:
@@ -38,7 +44,8 @@ class Spares:
     def __init__(self, keeper: socket.socket) -> None:
         self._keeper = keeper
         self._socket: socket.socket | None = None
-        self._is_ready = False
+        #: Its pid; 0 while it rehearses.
+        self._ready = 0
         self._wanted = True
 
     def wait(self) -> tuple[Any, list[int]] | None:
@@ -55,8 +62,8 @@ class Spares:
                 if taken is not None:
                     return taken
             elif self._socket in ready:
-                self._is_ready = self._said()
-                if not self._is_ready:
+                self._ready = int(self._said() or 0)
+                if not self._ready:
                     self.close()
             else:
                 return None
@@ -68,14 +75,17 @@ class Spares:
             EOFError: It has ended since it was asked, and only the keeper can know what it told.
         """
         # One that has ended unasked is not replaced before it was missed: the next may fare the same.
-        self._wanted = self._socket is None or self._is_ready
-        if self._socket is None or not self._is_ready:
+        self._wanted = self._socket is None or self._ready > 0
+        if self._socket is None or not self._ready:
             return False
         try:
             socket.send_fds(self._socket, [data], [*descriptors, self._keeper.fileno()])
         except OSError:
             return False
         else:
+            if not select.select([self._socket], [], [], ANSWER)[0]:
+                # Nobody reaps it before its end shows here, so the pid is its own.
+                os.kill(self._ready, signal.SIGKILL)
             if not self._said():
                 raise EOFError
             return True
@@ -87,14 +97,14 @@ class Spares:
         if self._socket is not None:
             self._socket.close()
             self._socket = None
-        self._is_ready = False
+        self._ready = 0
 
-    def _said(self) -> bool:
+    def _said(self) -> bytes:
         assert self._socket is not None
         try:
-            return bool(self._socket.recv(1))
+            return self._socket.recv(32)
         except ConnectionResetError:
-            return False
+            return b""
 
     def _make(self) -> tuple[Any, list[int]] | None:
         self._wanted = False
@@ -102,6 +112,9 @@ class Spares:
             self._socket, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         except OSError:
             return None
+        for end in (self._socket, far):
+            # Whatever an app that was imported beforehand has made of the default.
+            end.settimeout(None)
         with far:
             if not fork_twice():
                 return None
@@ -115,15 +128,17 @@ class Spares:
 
 
 def _taken(template: socket.socket) -> tuple[Any, list[int]]:
-    rehearse()
+    with _ended_after(REHEARSAL):
+        rehearse()
     gc.collect()
-    template.send(b"r")
+    template.send(str(os.getpid()).encode())
     show_as([sys.executable, "-m", __name__, sys.argv[1]])
     data, descriptors, _, _ = socket.recv_fds(template, MESSAGE_BYTES, DESCRIPTORS + 1)
     if not data:
         os._exit(0)
     request = json.loads(data)
     with socket.socket(fileno=descriptors.pop()) as keeper:
+        keeper.settimeout(None)
         # Before it is told of: at the end of a template the keeper ends all that has that one's mark.
         show_variable(MARK, request["env"][MARK])
         tell(keeper, forked=request["id"], pid=os.getpid())
@@ -131,3 +146,13 @@ def _taken(template: socket.socket) -> tuple[Any, list[int]]:
     with suppress(OSError):
         template.send(b"t")
     return request, descriptors
+
+
+@contextmanager
+def _ended_after(seconds: int) -> Generator[None, None, None]:
+    """End the process if it takes longer, whatever it hangs in."""
+    handler = signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.alarm(seconds)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, handler)

@@ -73,8 +73,9 @@ def main() -> int:
     os.close(null)
     # Everything that a worker imports before it answers.
     importlib.import_module("hsu_worker.worker.launched")
-    # And what grpc imports with the first server.
-    importlib.import_module("grpc._utilities")
+    # And what grpc imports with the first server and the first channel.
+    for name in ("grpc._utilities", "grpc._channel", "grpc.experimental"):
+        importlib.import_module(name)
     before = dict(os.environ)
     unsafe = _import(sys.argv[1]) or _threads()
     if unsafe:

@@ -205,9 +205,8 @@ PLANTED: Final = [
         test_a_worker_that_nobody_was_told_of_does_not_live_beside_the_next,
     ),
     (
-        "                if number in template.asked:\n"
-        "                    self._place(template.asked.pop(number))\n",
-        "                template.asked.pop(number, None)\n",
+        "self._place(template.asked.pop(number))",
+        "template.asked.pop(number)",
         test_what_a_spare_was_to_become_is_started_once_whether_it_has_told_or_not,
     ),
     (

@@ -71,7 +71,8 @@ LOST: Final[dict[str, Callable[[int, int], None]]] = {
 async def test_what_is_lost_while_a_start_takes_it_loses_no_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
-    monkeypatch.setattr(templates, "_BOUND", 2.0)
+    # Longer than a template waits for its spare, and than the next one imports.
+    monkeypatch.setattr(templates, "_BOUND", 5.0)
     async with running(tmp_path, text(app(tmp_path, PID))) as it:
         spare, template = await spare_pid(), await template_pid()
         os.kill(spare, signal.SIGSTOP)
@@ -87,7 +88,7 @@ async def test_what_is_lost_while_a_start_takes_it_loses_no_start(
         assert f"pid {pid}, forked" == forked(it)[-1]
         await until(lambda: not lives(spare), within=BOUND)
         # With its spare alone nothing of it is lost.
-        assert (how == "the spare is killed") == lives(template)
+        assert ("the spare" in how) == lives(template)
     assert not processes_in(tmp_path)
 
 

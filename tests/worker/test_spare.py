@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,15 +34,17 @@ import signal
 template.be_a_worker = signal.pause
 """
 
-#: Notes that the spare was handed a request.
+#: Notes that the spare was handed a request, whose answer may take its time.
 NOTES: Final = """
 from pathlib import Path
+from types import SimpleNamespace
 from hsu_worker.worker import spare
-def said(self, said=spare.Spares._said):
-    if self._is_ready:
+def select(*waiting, select=spare.select.select):
+    if waiting[-1] == spare.ANSWER:
         Path('asked').touch()
-    return said(self)
-spare.Spares._said = said
+    return select(*waiting)
+spare.ANSWER = 60
+spare.select = SimpleNamespace(select=select)
 """
 
 
@@ -178,6 +181,63 @@ def test_one_that_is_lost_in_between_is_left_to_the_keeper(tmp_path: Path, befor
         pid = one.answer()["pid"]
         assert spare != pid
         ended(pid)
+
+
+def test_one_that_is_stopped_holds_up_no_start(tmp_path: Path, before: str) -> None:
+    with ready(tmp_path, before=before + STAYS) as (one, spare):
+        os.kill(spare, signal.SIGSTOP)
+        os.close(one.ask())
+
+        assert {"lost": 1} == one.answer()
+        assert -signal.SIGKILL == exit_code(spare)
+
+
+@pytest.mark.parametrize(
+    "module",
+    ["socket.setdefaulttimeout(1e-6)", "grpc.aio.server = grpc.aio.insecure_channel = None"],
+)
+def test_what_a_module_sets_disturbs_no_spare(tmp_path: Path, before: str, module: str) -> None:
+    target = write_module(tmp_path, f"import socket\nimport grpc.aio\n{module}")
+    with ready(tmp_path, target, before=before + STAYS) as (one, spare):
+        os.close(one.ask())
+
+        assert {"forked": 1, "pid": spare} == one.answer()
+        ended(spare)
+
+
+def test_no_proxy_is_asked_for_a_rehearsal(tmp_path: Path, before: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as proxy:
+        proxy.setblocking(False)
+        code = f"import os\nos.environ['http_proxy'] = 'http://127.0.0.1:{proxy.getsockname()[1]}'"
+        with (
+            ready(tmp_path, write_module(tmp_path, code), before=before + STAYS),
+            pytest.raises(BlockingIOError),
+        ):
+            proxy.accept()
+
+
+def test_a_rehearsal_that_hangs_is_ended(tmp_path: Path, before: str) -> None:
+    hangs = """
+from pathlib import Path
+from hsu_worker.worker import rehearsal, spare
+def rehearse():
+    Path('hangs').write_text(str(os.getpid()))
+    while True:
+        pass
+spare.REHEARSAL, spare.rehearse = 1, rehearse
+"""
+    with template(tmp_path, before=before + STAYS + "import os" + hangs) as one:
+        one.answer()
+        wait_until((tmp_path / "hangs").exists)
+        wait_until(lambda: (tmp_path / "hangs").read_text())
+        spare = int((tmp_path / "hangs").read_text())
+        try:
+            assert -signal.SIGALRM == exit_code(spare)
+        except AssertionError:
+            killed(spare)
+            raise
+        os.close(one.ask())
+        ended(one.answer()["pid"])
 
 
 def test_one_that_was_asked_does_not_need_its_template(tmp_path: Path, before: str) -> None:
@@ -352,6 +412,32 @@ PLANTED: Final[list[tuple[str, str, str, Callable[[Path, str], object]]]] = [
         "                raise EOFError\n",
         "                return True\n",
         lambda folder, bug: test_one_that_is_lost_in_between_is_left_to_the_keeper(folder, bug),
+    ),
+    (
+        "spare",
+        "                os.kill(self._ready, signal.SIGKILL)\n",
+        "                pass\n",
+        lambda folder, bug: test_one_that_is_stopped_holds_up_no_start(folder, bug),
+    ),
+    (
+        "spare",
+        "            end.settimeout(None)\n",
+        "            pass\n",
+        lambda folder, bug: test_what_a_module_sets_disturbs_no_spare(
+            folder, bug, "socket.setdefaulttimeout(1e-6)"
+        ),
+    ),
+    (
+        "spare",
+        "    signal.alarm(seconds)\n",
+        "",
+        lambda folder, bug: test_a_rehearsal_that_hangs_is_ended(folder, bug),
+    ),
+    (
+        "rehearsal",
+        '(("grpc.enable_http_proxy", 0),)',
+        "()",
+        lambda folder, bug: test_no_proxy_is_asked_for_a_rehearsal(folder, bug),
     ),
     (
         "spare",

@@ -86,7 +86,10 @@ class Template:
             )
         # Only the loop reaps: a Popen that is told its end never waits.
         process.returncode = 0
-        self.pid = process.pid
+        # No pid: its end may show long after it was reaped, for what travels to a spare holds its socket, too.
+        self._handle = -1
+        with contextlib.suppress(OSError):
+            self._handle = os.pidfd_open(process.pid)
 
     def ask(self, path: str) -> None:
         """Hand on what waits, as much as it takes."""
@@ -101,8 +104,9 @@ class Template:
                 if error.errno == errno.ETOOMANYREFS:
                     return
                 raise
+            if not self.asked:
+                self.moved = time.monotonic()
             self.asked[wish.number] = self.waiting.popleft()
-            self.moved = time.monotonic()
 
     def answer(self) -> bytes:
         """The next one; empty at its end.
@@ -124,8 +128,10 @@ class Template:
 
     def end(self) -> list[Wish]:
         """Let it go; returns what it has not become."""
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(self.pid, signal.SIGKILL)
+        if self._handle >= 0:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._handle, signal.SIGKILL)
+            os.close(self._handle)
         self.socket.close()
         return [*self.asked.values(), *self.waiting]
 
