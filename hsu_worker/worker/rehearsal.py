@@ -30,6 +30,7 @@ from hsu_worker.gen.hsu_core import (
     StartRequest,
 )
 from hsu_worker.serving.logring import LogRing
+from hsu_worker.serving.server import STOP_GRACE
 from hsu_worker.wire.connection import Connection
 from hsu_worker.wire.metadata import bearer
 from hsu_worker.worker.answering import answering
@@ -60,6 +61,8 @@ def rehearse() -> None:
         loop = asyncio.new_event_loop()
         try:
             loop.run_until_complete(_answer())
+            loop.run_until_complete(_others_ended())
+            loop.run_until_complete(loop.shutdown_asyncgens())
         finally:
             loop.close()
 
@@ -82,7 +85,13 @@ async def _answer() -> None:
                     pass
                 await Registry.client(connection).keep_place(KeepPlaceRequest())
         finally:
-            await server.stop(None)
+            await server.stop(STOP_GRACE)
+
+
+async def _others_ended() -> None:
+    """Wait for what grpc has left to do: a task that is thrown away says so when it is collected."""
+    if others := asyncio.all_tasks() - {asyncio.current_task()}:
+        await asyncio.wait(others)
 
 
 @contextmanager

@@ -128,6 +128,7 @@ class Spares:
 
 
 def _taken(template: socket.socket) -> tuple[Any, list[int]]:
+    show_as([sys.executable, "-m", rehearse.__module__, sys.argv[1]])
     with _ended_after(REHEARSAL):
         rehearse()
     gc.collect()

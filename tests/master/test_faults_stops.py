@@ -13,8 +13,10 @@ from tests.gen.hsu_test_kinds import Ask
 from tests.master.kept import keeper_pid
 from tests.master.running import Running, app, processes_in, running, text
 from tests.master.test_faults_starts import units
+from tests.master.test_fork import children_of
 from tests.master.test_keeper_limits import left_behind
 from tests.sequences import assert_same
+from tests.until import until
 
 #: Hears no SIGTERM, and doesn't get further than this when it is told to leave.
 STAYS = """@lifespan
@@ -146,9 +148,12 @@ async def leave_nothing_behind(folder: Path, *, count: int, cycles: int) -> None
     async with running(folder, toml) as it:
         await asyncio.gather(*(cycle(it, unit) for unit in names))
         owner = keeper_pid()
+        # The next fork is made ahead of need, and stays.
+        await until(lambda: children_of(owner, "hsu_worker.worker.spare"))
         before, tasks = left_behind(os.getpid(), owner), len(asyncio.all_tasks())
         for _ in range(cycles):
             await asyncio.gather(*(cycle(it, unit) for unit in names))
+        await until(lambda: children_of(owner, "hsu_worker.worker.spare"))
         assert before == left_behind(os.getpid(), owner)
         assert tasks == len(asyncio.all_tasks())
         assert [] == processes_in(folder)
