@@ -12,7 +12,7 @@ from bench.picture import PICTURES
 from bench.rows import ROWS
 from bench.rows.crowds import crowd
 from bench.rows.replicas import replicated
-from bench.rows.scale import running
+from bench.rows.scale import configured, running
 from bench.table import table
 
 ROOT = Path(__file__).parents[1]
@@ -110,3 +110,10 @@ async def test_few_of_many_units_run() -> None:
     assert {"all have answered", "all have stopped"} == set(time.samples)
     for row in (idle, taken):
         assert "all workers together" in row.samples
+
+
+async def test_units_that_are_only_configured_are_measured() -> None:
+    time, grown = await configured(full=False)
+
+    assert ["read the file", "start"] == [*time.samples]
+    assert 1 == len(grown.samples["resident, grown by"])

@@ -10,19 +10,21 @@ from bench.masters import ROUTES, answer, master, unit
 from bench.measure import Row
 from bench.processes import cpu, keeper, memory, resident
 from hsu_worker.master import Config, Master
+from tests.gen.hsu_test_kinds import Kinds
 
 CONFIGURED: Final = 1000
 
 
 async def scale(full: bool) -> list[Row]:
     """What 1,000 units cost when they are there, and when many of them run."""
-    return [*await _configured(full), *await running(200, 60.0 if full else 5.0)]
+    return [*await configured(full), *await running(200, 60.0 if full else 5.0)]
 
 
-async def _configured(full: bool) -> list[Row]:
+async def configured(full: bool) -> list[Row]:
+    """What 1,000 of them take when they are only there."""
     time = Row(name="a master with 1,000 configured units", unit="ms")
     grown = Row(name="what 1,000 configured units take", unit="MiB")
-    toml = "".join(_units()) + ROUTES.format("u0")
+    toml = "".join(_units()) + ROUTES.format(Kinds.name, "u0")
     with tempfile.TemporaryDirectory(prefix="hsu-bench-") as folder:
         for _ in range(5 if full else 3):
             gc.collect()
