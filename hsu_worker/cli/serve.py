@@ -87,7 +87,11 @@ _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
     shell_complete=_completing.units,
     help="Take the place of this unit of a running master, until you leave.",
 )
-@click.option("--register", metavar="ADDRESS", help="Register with the master that listens there.")
+@click.option(
+    "--register",
+    metavar="WHERE",
+    help="Register with this master, which waits for --unit: its address or folder.",
+)
 @click.option("--unit", metavar="NAME", help="With --register: the unit to stand for.")
 @click.option(
     "--master",
@@ -101,7 +105,8 @@ _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
     "--master-token-file",
     metavar="FILE",
     type=_FILE,
-    help="With --as, --register or --master: the file that holds the master's token.",
+    help="With --as, --register or --master: the file that holds the master's token. [default: the "
+    "one in its folder, or beside its socket]",
 )
 @click.option(
     "--plugin-version",
@@ -256,8 +261,7 @@ def _masters(
     token_file: Path | None,
 ) -> "tuple[Membership | None, KnownMaster | None]":
     """What the worker stands for, and which master its services call."""
-    from hsu_worker.wire.address import Address
-    from hsu_worker.worker.options import KnownMaster, Membership
+    from hsu_worker.worker.options import Membership
 
     if (register is None) != (unit is None):
         raise click.UsageError("--register and --unit go together")
@@ -271,18 +275,17 @@ def _masters(
         return Membership(master=known, unit=stand_in_for, stand_in=True), known
     if register is None or unit is None:
         return None, known
-    registry = KnownMaster(address=Address.parse(register), token=_token(token_file))
-    return Membership(master=registry, unit=unit), known
+    return Membership(master=_found(register, token_file), unit=unit), known
 
 
-def _found(master: str | None, token_file: Path | None) -> "KnownMaster":
+def _found(where: str | None, token_file: Path | None) -> "KnownMaster":
     from hsu_worker.cli import NotStarted
     from hsu_worker.errors import ConfigError, NoMaster
     from hsu_worker.master.discovery import find_master
     from hsu_worker.worker.options import KnownMaster
 
     try:
-        place = find_master(master, token_file=token_file)
+        place = find_master(where, token_file=token_file)
     except (ConfigError, NoMaster) as error:
         raise NotStarted(str(error)) from error
     return KnownMaster(address=place.address, token=place.token)

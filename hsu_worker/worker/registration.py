@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Final
 
-from hsu_worker.errors import FailedPrecondition, RpcError
+from hsu_worker.errors import FailedPrecondition, RpcError, Unauthenticated
 from hsu_worker.gen.hsu_core import KeepPlaceRequest, RegisterRequest, RegistryClient
 from hsu_worker.wire.address import Address
 from hsu_worker.wire.connection import Connection
@@ -100,6 +100,8 @@ class Registration(NoRegistration):
                     self._sent_away(error.message)
                     return
                 problem = f"registration with {self._to.master.address}: {error}"
+                if isinstance(error, Unauthenticated):
+                    problem += "; name the file that holds its token with --master-token-file"
             if not self.first.done():
                 # Nobody waits for a place that can't be had.
                 self.first.set_result(problem)

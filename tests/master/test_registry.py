@@ -117,7 +117,10 @@ async def test_a_worker_with_a_wrong_master_token_says_so_and_is_not_called(
         stranger = arguments(tmp_path, it, "a", token_file=wrong)
         async with serving(tmp_path, *stranger, WHO="a") as process:
             line = await line_with(process, f"registration with {it.master.address}")
-            assert "UNAUTHENTICATED: the token is missing or wrong" in line
+            assert line.endswith(
+                "UNAUTHENTICATED: the token is missing or wrong: send `authorization: Bearer <token>`; "
+                "name the file that holds its token with --master-token-file\n"
+            )
             assert "not-the-masters" not in line
             async with serving(tmp_path, *arguments(tmp_path, it, "b"), WHO="b"):
                 assert "b" == await who(it)
