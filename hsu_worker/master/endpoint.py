@@ -83,16 +83,13 @@ class Endpoint:
         self._reflection.forget_all()
         self._health.changed()
 
-    def lease(
-        self, interface: str, unit: str, *, method: str, start: bool, chain: str = ""
-    ) -> Lease:
-        """Lends a unit's connection for one call of a method.
+    def lease(self, interface: str, unit: str, *, what: str, start: bool, chain: str = "") -> Lease:
+        """Lends a unit's connection for one call.
 
         Calls of Core look at the worker that is there: they start nothing, and hold nothing up.
         """
         if interface == CORE:
             return self._units[unit].borrow
-        what = f"a call of {interface}/{method} at the gateway"
         return self._units[unit].lease(None, what, start=start, chain=chain)
 
     def _can_serve(self, unit: str) -> bool:

@@ -98,6 +98,25 @@ async def test_why_tells_which_call_started_a_unit_and_that_it_was_idle(shell: S
     ] == [re.sub(rf"^{TIME}  ", "", re.sub(r"\d+\.\d\d", "N", line)) for line in lines]
 
 
+async def test_a_method_is_looked_up_in_the_worker_once_and_the_start_says_what_for(
+    shell: Shell,
+) -> None:
+    misspelt = ("call", "hsu.test.v1.Kinds/Unery", "{}")
+    refused = "hsu.test.v1.Kinds has no method 'Unery'; did you mean 'Unary'?"
+    async with running(shell):
+        assert refused == await shell.error(*misspelt, code=2)
+        await shell.run("stop", "u")
+        assert refused == await shell.error(*misspelt, code=2)
+        told = await history(shell, "stopped")
+        await shell.out("call", "hsu.test.v1.Kinds/Unary", "{}")
+        lines = (await shell.out("why", "u")).splitlines()
+    assert ["starting", "ready", "stopping", "stopped"] == [kind for kind, _, _ in told]
+    assert [
+        "Generation 1 is started for a description of hsu.test.v1.Kinds at the gateway.",
+        "Generation 2 is started for a call of hsu.test.v1.Kinds/Unary at the gateway.",
+    ] == [re.sub(rf"^{TIME}  ", "", line) for line in lines if " is started " in line]
+
+
 async def test_why_tells_of_a_breaker_what_opened_it(shell: Shell) -> None:
     toml = (shell.folder / "hsu.toml").read_text()
     (shell.folder / "hsu.toml").write_text(f'{toml}\nbreaker = 2\nbackoff = "1ms"\n')

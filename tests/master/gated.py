@@ -64,7 +64,7 @@ class Asked:
 
     interface: str
     unit: str
-    method: str
+    what: str
     start: bool
     deadline: float | None = None
     failure: BaseException | None = None
@@ -78,12 +78,10 @@ class Loans:
     connections: list[Connection | RpcError]
     asked: list[Asked] = field(default_factory=list)
 
-    def lease(
-        self, interface: str, unit: str, *, method: str, start: bool, chain: str = ""
-    ) -> Lease:
+    def lease(self, interface: str, unit: str, *, what: str, start: bool, chain: str = "") -> Lease:
         @asynccontextmanager
         async def lease(deadline: float | None, /) -> AsyncGenerator[Connection, None]:
-            asked = Asked(interface, unit, method, start, deadline)
+            asked = Asked(interface, unit, what, start, deadline)
             self.asked.append(asked)
             lent = self.connections[min(len(self.asked), len(self.connections)) - 1]
             if isinstance(lent, RpcError):

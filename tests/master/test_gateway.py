@@ -65,8 +65,8 @@ async def test_a_call_goes_to_the_unit_that_it_names_or_to_the_route(
     seen, asked = await refused(metadata=metadata)
 
     assert (seen.code, seen.answers) == (grpc.StatusCode.OK, [b"worker"])
-    assert [(lease.interface, lease.unit, lease.method, lease.start) for lease in asked] == [
-        ("hsu.test.v1.Kinds", unit, "Who", True)
+    assert [(lease.interface, lease.unit, lease.what, lease.start) for lease in asked] == [
+        ("hsu.test.v1.Kinds", unit, "a call of hsu.test.v1.Kinds/Who at the gateway", True)
     ]
 
 

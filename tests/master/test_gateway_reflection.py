@@ -125,7 +125,8 @@ async def test_a_unit_is_asked_once_for_what_it_alone_knows(service: str, symbol
             assert "parts.proto" in names(found)
             assert names(part) == ["parts.proto"]
             leases.append(len(loans.asked))
-        assert {(asked.interface, asked.unit) for asked in loans.asked} == {(V1, "odd")}
+        what = "a description of odd.v1.Odd at the gateway"
+        assert {(asked.unit, asked.what) for asked in loans.asked} == {("odd", what)}
         assert leases[0] == leases[1]
         reflection.forget("odd")
         await ask(connection, {"file_containing_symbol": symbol})
@@ -202,10 +203,8 @@ class MasterLender:
     def __init__(self, master: Master) -> None:
         self._master = master
 
-    def lease(
-        self, interface: str, unit: str, *, method: str, start: bool, chain: str = ""
-    ) -> Lease:
-        return self._master._unit(unit).lease(None, f"{interface}/{method}", start=start)
+    def lease(self, interface: str, unit: str, *, what: str, start: bool, chain: str = "") -> Lease:
+        return self._master._unit(unit).lease(None, what, start=start)
 
 
 async def test_buf_curl_calls_an_absent_unit_by_reflection(tmp_path: Path) -> None:

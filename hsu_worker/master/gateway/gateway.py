@@ -50,10 +50,8 @@ _MILLISECONDS: Final = re.compile(r"[0-9]{1,9}")
 class Lender(Protocol):
     """Lends units, as a master does."""
 
-    def lease(
-        self, interface: str, unit: str, *, method: str, start: bool, chain: str = ""
-    ) -> Lease:
-        """Lends the unit's connection for a call of `method`.
+    def lease(self, interface: str, unit: str, *, what: str, start: bool, chain: str = "") -> Lease:
+        """Lends the unit's connection for `what`, which stands in the record of why it started.
 
         With `start` it starts the unit when it has to; without, one that doesn't run is
         UNAVAILABLE with the reason NOT_RUNNING. `chain` holds the units that the call came through.
@@ -166,8 +164,9 @@ class Gateway(grpc.GenericRpcHandler):
         until = deadline
         if wish.wait and (left is None or wish.wait < left):
             until = now + wish.wait
+        what = f"a call of {interface}/{method} at the gateway"
         lease = self._lender.lease(
-            interface, unit, method=method, start=wish.wait != 0, chain=wish.chain
+            interface, unit, what=what, start=wish.wait != 0, chain=wish.chain
         )
         try:
             await Passing(context, f"/{interface}/{method}", wish.metadata, deadline).run(

@@ -76,7 +76,7 @@ class GatewayReflection:
         if interface is not None and not _knows(pools, symbol):
             unit = self._router.unit_for(interface)
             if unit not in self._pools:
-                self._pools[unit] = await self._ask(unit)
+                self._pools[unit] = await self._ask(unit, interface)
             # Two units may have files of one name: what follows belongs to what came before.
             pools.insert(0, self._pools[unit])
         pools += [pool for pool in self._pools.values() if pool not in pools]
@@ -92,9 +92,10 @@ class GatewayReflection:
                 neighbour = interface
         return neighbour
 
-    async def _ask(self, unit: str) -> DescriptorPool:
+    async def _ask(self, unit: str, interface: str) -> DescriptorPool:
         names = [name for name in self._router.interfaces if self._router.unit_for(name) == unit]
-        lease = self._lender.lease(V1, unit, method="ServerReflectionInfo", start=True)
+        what = f"a description of {interface} at the gateway"
+        lease = self._lender.lease(V1, unit, what=what, start=True)
         try:
             return pool_of(await Reflected(lease).files(names))
         except Internal as error:
