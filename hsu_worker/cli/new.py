@@ -40,6 +40,7 @@ def command(
 
     from hsu_worker.errors import BadName
     from hsu_worker.scaffold.project import new_project
+    from hsu_worker.scaffold.versions import clone
 
     try:
         made = new_project(name, interfaces=interfaces, minimal=minimal, into=into)
@@ -60,6 +61,12 @@ def command(
     click.echo()
     if made.folder != Path():
         click.echo(f"  cd {shlex.quote(str(made.folder))}")
+    if (source := clone()) is not None:
+        # No index has it yet. A URL, for pip takes several, with spaces between them.
+        wheels = source / "dist"
+        made_there = ["pip", "wheel", "--no-deps", "--wheel-dir", str(wheels), str(source)]
+        click.echo(f"  {shlex.join(made_there)}")
+        click.echo(f"  export PIP_FIND_LINKS={shlex.quote(wheels.as_uri())}")
     if minimal:
         click.echo("  python3 -m venv .venv && .venv/bin/pip install --editable '.[dev]'")
         click.echo("  .venv/bin/python -m pytest")

@@ -1,8 +1,12 @@
 """The versions that a project is made with, and told to ask for."""
 
+import json
 from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, distribution, version
+from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 #: The template's requirements of them, without the version.
 _FLOOR: Final = "hsu-worker>="
@@ -19,6 +23,13 @@ def compiler_problems() -> Iterator[str]:
         version("grpcio-tools")
     except PackageNotFoundError:
         yield "there is no protobuf compiler; install it with: pip install 'hsu-worker[gen]'"
+
+
+def clone() -> Path | None:
+    """The folder that hsu-worker was installed from; None: it came as a wheel, or from an index."""
+    told = distribution("hsu-worker").read_text("direct_url.json")
+    source = json.loads(told) if told else {}
+    return Path(url2pathname(urlsplit(source["url"]).path)) if "dir_info" in source else None
 
 
 def requirements() -> dict[str, str]:

@@ -12,6 +12,7 @@ import pytest
 
 from hsu_worker.codegen.floor import floor_of
 from hsu_worker.master import Config
+from hsu_worker.scaffold import versions
 from tests import test_docs
 from tests.cli.inside import run
 
@@ -54,6 +55,8 @@ ONLY_WHOLE = {
 @pytest.fixture(autouse=True)
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
+    # As from an index; these tests run from a clone.
+    monkeypatch.setattr(versions, "clone", lambda: None)
     return tmp_path
 
 
@@ -235,3 +238,42 @@ def test_a_fresh_repository_is_an_empty_folder() -> None:
 
 def test_a_name_with_spaces_can_be_copied_from_the_next_commands() -> None:
     assert "  cd 'my folder'\n" in said("my-svc", "--into", "my folder")
+
+
+@pytest.mark.parametrize("options", [[], ["--minimal"]], ids=["whole", "minimal"])
+def test_from_a_clone_pip_is_told_first_where_to_find_it(
+    options: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(versions, "clone", lambda: Path("/the clone"))
+    assert (
+        "  cd my-svc\n"
+        "  pip wheel --no-deps --wheel-dir '/the clone/dist' '/the clone'\n"
+        "  export PIP_FIND_LINKS=file:///the%20clone/dist\n"
+        "  "
+    ) in said("my-svc", *options)
+
+
+@pytest.mark.parametrize(
+    ("told", "folder"),
+    [
+        ('{"url": "file:///the%20clone", "dir_info": {}}', Path("/the clone")),
+        ('{"url": "file:///clone", "dir_info": {"editable": true}}', Path("/clone")),
+        ('{"url": "file:///hsu_worker-0.1.0-py3-none-any.whl", "archive_info": {}}', None),
+        (None, None),
+    ],
+)
+def test_a_clone_is_known_by_what_pip_noted(
+    told: str | None, folder: Path | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Installed:
+        def read_text(self, name: str) -> str | None:
+            assert "direct_url.json" == name
+            return told
+
+    def distribution(name: str) -> Installed:
+        assert "hsu-worker" == name
+        return Installed()
+
+    monkeypatch.undo()
+    monkeypatch.setattr(versions, "distribution", distribution)
+    assert folder == versions.clone()
