@@ -2,7 +2,7 @@
 
 import hmac
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from typing import Final, TypeAlias
 
@@ -61,7 +61,14 @@ def check_metadata(metadata: Metadata) -> None:
 
     Raises:
         InvalidArgument: A name or a value is malformed. The message names it, without the value.
+
+        TypeError: It is a mapping, of which a name can be there only once.
     """
+    if isinstance(metadata, Mapping):
+        raise TypeError(
+            "metadata is a list of pairs, such as [('x-user', 'ada')]; "
+            "of a mapping, write list(mapping.items())"
+        )
     for name, value in metadata:
         if not _NAME.fullmatch(name):
             problem = "names are lower case letters, digits and `_.-`"

@@ -288,6 +288,23 @@ async def test_metadata_that_cannot_be_sent_is_named(pair: tuple[str, str], prob
         assert server.dispatcher.calls.total == 0
 
 
+async def test_of_metadata_in_a_mapping_the_pairs_are_asked_for() -> None:
+    # Of two letters: as a pair, it would be another name with another value.
+    given: Any = {"xy": "a"}
+    async with served(AsyncKinds()) as server:
+        for call in (
+            server.client.unary(Ask(), metadata=given),
+            server.client.bidi([Ask()], metadata=given),
+        ):
+            with pytest.raises(TypeError) as raised:
+                await to_the_end(call)
+            assert (
+                "metadata is a list of pairs, such as [('x-user', 'ada')]; "
+                "of a mapping, write list(mapping.items())"
+            ) == str(raised.value)
+        assert server.dispatcher.calls.total == 0
+
+
 @pytest.mark.parametrize("kind", ["unary", "client_stream", "server_stream", "bidi"])
 async def test_a_timeout_that_is_no_number_is_refused(kind: str) -> None:
     given: Any = "5"
