@@ -96,6 +96,9 @@ def _attribute(module: ModuleType, path: str) -> Any:
     value: Any = module
     where = module.__name__
     for i, name in enumerate(path.split(".")):
+        found = inspect.getattr_static(value, name, None)
+        if isinstance(value, type) and inspect.isfunction(found):
+            raise LoadError(f"'{where}.{name}' is a method; name its class: {where!r}")
         try:
             value = getattr(value, name)
         except AttributeError:

@@ -241,6 +241,35 @@ def test_what_makes_nothing_is_no_factory(write: Write, target: str, message: st
     assert str(caught.value).startswith(message)
 
 
+@pytest.mark.parametrize("factory", [False, True])
+def test_of_a_method_the_class_is_asked_for(write: Write, factory: bool) -> None:
+    write("")
+    with pytest.raises(LoadError) as caught:
+        load_app("mysvc:Summarizer.summarize", factory=factory)
+    assert (
+        "'mysvc:Summarizer.summarize' is a method; name its class: 'mysvc:Summarizer'"
+    ) == str(caught.value)
+
+
+def test_a_factory_may_be_a_method_of_the_class_itself(write: Write) -> None:
+    write("""
+        class Made(Summarizer):
+            @classmethod
+            def make(cls):
+                return cls("made")
+
+            @staticmethod
+            def alone():
+                return Made("alone")
+    """)
+    made = [load_app(f"mysvc:Made.{name}") for name in ("make", "alone")]
+    assert ["made", "alone"] == [
+        service.path  # type: ignore[attr-defined]
+        for app in made
+        for service in app.services.values()
+    ]
+
+
 def test_a_marked_class_is_made_and_an_instance_is_taken(write: Write) -> None:
     write("service = Summarizer('given')")
     made = load_app("mysvc:Summarizer")
