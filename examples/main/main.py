@@ -77,8 +77,12 @@ def gather(folder: Path | None, screen: Screen) -> list[Document]:
     else:
         documents = collect.from_folder(folder, screen.line)
     size = sum(len(document.text.encode()) for document in documents)
-    screen.line(f"{len(documents)} documents, {size / 1e6:.1f} MB")
+    screen.line(f"{_count(documents)}, {size / 1e6:.1f} MB")
     return documents
+
+
+def _count(documents: list[Document]) -> str:
+    return f"{len(documents)} document{'' if len(documents) == 1 else 's'}"
 
 
 def index_path(state: Path, folder: Path | None, documents: list[Document]) -> Path:
@@ -103,7 +107,7 @@ async def fill(index: InterfaceBClient, documents: list[Document], screen: Scree
     """Bring the documents into the index, unless just these are there."""
     screen.heading("Index")
     if (await index.get_stats(GetStatsRequest())).digest == collect.digest(documents):
-        screen.line(f"all {len(documents)} documents are there: nothing to ingest")
+        screen.line(f"{_count(documents)} in the index already: nothing to ingest")
         return
 
     def requests() -> Iterator[IngestRequest]:

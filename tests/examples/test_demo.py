@@ -47,9 +47,17 @@ def test_two_runs_show_what_starts_and_stops_and_leave_nothing(folder: Path) -> 
 
     second = demo(folder, "--query", "flour", "--sentences", "2")
     assert (0, "") == (second.returncode, second.stderr), second.stdout
-    assert "all 3 documents are there: nothing to ingest" in second.stdout
+    assert "3 documents in the index already: nothing to ingest" in second.stdout
     assert "ingested" not in second.stdout
     assert "\x1b" not in second.stdout
+
+
+def test_one_document_is_one(folder: Path) -> None:
+    for file in ("mill.md", "sea.txt"):
+        (folder / file).unlink()
+    first, second = (demo(folder, "--query", "flour") for _ in range(2))
+    assert "\n  1 document, 0.0 MB\n" in first.stdout
+    assert "\n  1 document in the index already: nothing to ingest\n" in second.stdout
 
 
 def test_a_search_without_hits_does_not_start_the_summarizer(folder: Path) -> None:
