@@ -69,7 +69,7 @@ class Worker(ABC):
         self.pid: int | None = None
         """Of the process that the master started; None: there is none."""
         self.progress = ""
-        """How far its start is, as it said last."""
+        """How far its start is, as it said last; empty once it is done."""
         self.adopting = False
         """It runs already, and its start is to find it again."""
         self.asleep = False
@@ -136,6 +136,10 @@ class Worker(ABC):
     async def ended(self) -> Ending:
         """Wait until the worker has ended by itself; returns how."""
 
+    def note(self) -> str:
+        """What there is to say to whoever waits for its start; "": nothing."""
+        return self.progress
+
     def cpu_seconds(self) -> float | None:
         """The CPU time that its process has used; None where nobody can know."""
         return None
@@ -168,6 +172,7 @@ class Worker(ABC):
         if last is None or last.state != State.STATE_RUNNING:
             reason = last.reason if last is not None else "the worker said nothing"
             raise self.failed(f"its lifespan failed: {reason}")
+        self.progress = ""
 
     async def follow_log(self, connection: Connection, instance: str) -> None:
         """Bring the worker's log records into the unit's log, until the worker ends."""

@@ -295,7 +295,7 @@ class Replicas:
             try:
                 unit = await self._callers.wait(caller, until, again=again)
             except TimeoutError:
-                note = "" if self.worker is None else self.worker.progress
+                note = "" if self.worker is None else self.worker.note()
                 raise refusals.late(self.state, note, own=deadline is not None) from None
             if unit in self._units and self._look_at(unit).room:
                 return unit

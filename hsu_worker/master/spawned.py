@@ -24,6 +24,7 @@ from hsu_worker.master.means import Means
 from hsu_worker.master.output_pipes import OutputPipes
 from hsu_worker.master.process_limits import process_limits
 from hsu_worker.master.process_stat import cpu_seconds
+from hsu_worker.master.standstill import Standstill
 from hsu_worker.master.tables import UnitConfig
 from hsu_worker.master.template import template_of
 from hsu_worker.wire.address import Address
@@ -79,8 +80,7 @@ class Spawned(Worker):
         self._lifeline: int | None = None
         self._pipes = OutputPipes()
         self._announced: asyncio.Future[Announcement] = asyncio.get_running_loop().create_future()
-        self._foreign = ""
-        self._progress = asyncio.Event()
+        self._standstill = Standstill(self)
         self._follower: asyncio.Task[object] | None = None
 
     def become(self, generation: int, unit_log: UnitLog) -> None:
@@ -121,10 +121,7 @@ class Spawned(Worker):
             async with asyncio.timeout(self.unit.start_timeout):
                 await work()
         except TimeoutError:
-            raise self.failed(
-                f"start timeout: not ready {self.unit.start_timeout:g} s after its launch; "
-                "raise its `start_timeout`"
-            ) from None
+            raise self.failed(self._standstill.late()) from None
         except HsuError as error:
             raise self.explain(error) from error
 
@@ -199,7 +196,7 @@ class Spawned(Worker):
                 self._take_announcement(line)
             else:
                 if source == "stdout" and line.startswith("HSU "):
-                    self._foreign = line[:200]
+                    self._standstill.foreign = line[:200]
                 self.log.append(self.generation, source, line)
 
         return take
@@ -222,8 +219,8 @@ class Spawned(Worker):
         exited = asyncio.ensure_future(self._process.exited())
         try:
             while True:
-                self._progress.clear()
-                moved = asyncio.ensure_future(self._progress.wait())
+                self._standstill.begins()
+                moved = asyncio.ensure_future(self._standstill.moved.wait())
                 try:
                     done, _ = await asyncio.wait(
                         (task, exited, moved),
@@ -236,34 +233,24 @@ class Spawned(Worker):
                     # A broken connection is mostly a process that ended: its exit says more.
                     await asyncio.wait((exited,), timeout=EXIT_BOUND)
                 if task in done and (not exited.done() or task.exception() is None):
-                    return await task
-                announced = self._announced.done()
+                    await task
+                    self._standstill.ends()
+                    return
                 if exited.done():
                     await self._pipes.drained()
                     self.killed = exited.result().signal == signal.SIGKILL
+                    announced = self._announced.done()
                     step = "before it was ready" if announced else "before it announced itself"
                     raise LaunchError(f"{self._command()} ended {step}: {exited.result()}")
                 if not done:
-                    raise LaunchError(self._stalled(announced))
+                    raise LaunchError(self._standstill.stalled())
         finally:
             await cancel(task, exited)
 
-    def _stalled(self, announced: bool) -> str:
-        seconds = f"{self.unit.stall:g} s"
-        if announced:
-            cure = "raise its `stall`, or call report_progress in its lifespan"
-            return f"start timeout: no progress of its start for {seconds}; {cure}"
-        cure = "raise its `stall`"
-        if self._foreign:
-            mine = "write this launch's HSU_INSTANCE"
-            cure = f"this one is another instance's: {self._foreign!r}; {mine}"
-        elif self.unit.command:
-            cure = f"does it write one (docs/launch-contract.md)? If it is only slow, {cure}"
-        return f"start timeout: no announce line for {seconds}; {cure}"
-
     async def _meet(self) -> None:
         announcement = await asyncio.shield(self._announced)
-        self._progress.set()
+        self._standstill.announced = True
+        self._standstill.moved.set()
         connection = Connection.open(announcement.address, token=self._token, message_bytes=-1)
         self.connection = connection
         try:
@@ -275,7 +262,7 @@ class Spawned(Worker):
                 f"it announced {announcement.address}, and nobody listens there: announce when the "
                 "server answers"
             ) from error
-        self._progress.set()
+        self._standstill.moved.set()
 
     async def _begin(self) -> None:
         self._follow()
@@ -292,7 +279,7 @@ class Spawned(Worker):
 
     async def _resume(self) -> None:
         assert self.connection is not None
-        await self.run_lifespans(self.connection, self._progress.set)
+        await self.run_lifespans(self.connection, self._standstill.moved.set)
 
     def _command(self) -> str:
         return f"command {' '.join(self.unit.argv)!r}"
@@ -301,6 +288,10 @@ class Spawned(Worker):
         """Wait for the exit of the process."""
         assert self._process is not None
         return _ending(await self._process.exited())
+
+    def note(self) -> str:
+        """How far it is, as it said last; else its step, and since when nothing has moved."""
+        return self.progress or self._standstill.note()
 
     def cpu_seconds(self) -> float | None:
         """The CPU time of the process that the keeper started."""

@@ -288,7 +288,7 @@ class Unit:
         if self.worker is None:
             return ""
         waits = self.config.register and not self._state.trouble.reason
-        return self.worker.progress or (self.worker.detail if waits else "")
+        return self.worker.note() or (self.worker.detail if waits else "")
 
     def _suspect(self, generation: int, failure: Exception) -> None:
         error = from_grpc(failure) if isinstance(failure, grpc.aio.AioRpcError) else None

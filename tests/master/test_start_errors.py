@@ -2,12 +2,14 @@
 
 import asyncio
 import json
+import re
 import sys
 from pathlib import Path
 
 import pytest
 
 from hsu_worker.errors import DeadlineExceeded, Dispatch, StartError
+from hsu_worker.master.launcher import cancel
 from tests.gen.hsu_test_kinds import Ask
 from tests.master.running import app, count_starts, processes_in, running, starts, text
 from tests.until import until
@@ -85,6 +87,63 @@ async def test_a_command_that_announces_an_earlier_launch(tmp_path: Path) -> Non
         f"this one is another instance's: '{line}'; write this launch's HSU_INSTANCE; "
         f"its last output:\n    {line}"
     ) == await error(tmp_path, text(launch, 'stall = "1s"'))
+
+
+ANOTHER = f"HSU 1 {'0' * 32} unix:/a"
+
+
+@pytest.mark.parametrize(
+    ("says", "why"),
+    [
+        (
+            "thinking",
+            (
+                "does it write one (docs/launch-contract.md)? If it is only slow, "
+                "raise its `start_timeout`"
+            ),
+        ),
+        (
+            ANOTHER,
+            f"this one is another instance's: '{ANOTHER}'; write this launch's HSU_INSTANCE",
+        ),
+    ],
+)
+async def test_a_command_whose_start_timeout_ends_first(
+    tmp_path: Path, says: str, why: str
+) -> None:
+    launch = script(tmp_path, f"print('{says}', flush=True); time.sleep(1000)")
+    assert (
+        f"unit 'u' did not start: start timeout: no announce line for 1 s; {why}; "
+        f"its last output:\n    {says}"
+    ) == await error(tmp_path, text(launch, 'start_timeout = "1s"'))
+
+
+@pytest.mark.parametrize(
+    ("says", "what"),
+    [
+        ("thinking", "; its last line: 'thinking'"),
+        (ANOTHER, f": this one is another instance's: '{ANOTHER}'"),
+    ],
+)
+async def test_a_caller_whose_time_ends_before_the_announce_line_reads_what_is_awaited(
+    tmp_path: Path, says: str, what: str
+) -> None:
+    launch = script(tmp_path, f"print('{says}', flush=True); time.sleep(1000)")
+    async with running(tmp_path, text(launch, 'grace = "100ms"')) as it:
+        patient = asyncio.create_task(it.kinds.unary(Ask(), timeout=30))
+        await until(lambda: it.lines("stdout") == [says])
+        with pytest.raises(DeadlineExceeded) as caught:
+            await it.kinds.unary(Ask(), timeout=0.1)
+        await cancel(patient)
+
+    assert re.fullmatch(
+        re.escape(
+            "unit 'u': the time ran out while waiting for it (starting): no announce line for "
+        )
+        + r"\d+\.\d s"
+        + re.escape(what),
+        caught.value.message,
+    )
 
 
 async def test_a_command_that_announces_nonsense(tmp_path: Path) -> None:
@@ -172,7 +231,9 @@ async def test_an_impatient_caller_leaves_the_start_to_the_others(tmp_path: Path
         (tmp_path / "go").touch()
         answer = await patient
 
-    assert "unit 'u': the time ran out while waiting for it (starting)" == caught.value.message
+    assert caught.value.message.startswith(
+        "unit 'u': the time ran out while waiting for it (starting)"
+    )
     assert Dispatch.NO == caught.value.dispatched
     assert ("patient", 1) == (answer.text, len(starts(tmp_path)))
 
