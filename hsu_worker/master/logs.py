@@ -3,6 +3,7 @@
 import asyncio
 import sys
 import time
+from collections import Counter
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from typing import Final, NamedTuple
@@ -96,15 +97,26 @@ class UnitLog:
         return self._lines[self._first :]
 
     def tail(self, generation: int, count: int = 10) -> list[str]:
-        """The last lines of output of one generation, for an error message."""
-        found = [
+        """The last lines of output of one generation, for an error message.
+
+        A worker writes the traceback of a failure to stderr, too, lest it be lost: it is shown once.
+        """
+        own = [line for line in self.lines() if line.generation == generation]
+        # A record with its traceback is several.
+        recorded = Counter(
             text
-            for line in self.lines()
-            if line.generation == generation
-            # A record with its traceback is several.
+            for line in own
+            if line.source != "stderr" and "\n" in line.text
             for text in line.text.splitlines()
-            if text.strip()
-        ]
+        )
+        found: list[str] = []
+        for line in reversed(own):
+            texts = [text for text in line.text.splitlines() if text.strip()]
+            if line.source == "stderr":
+                texts = [text for text in texts if not _is_copy(text, recorded)]
+            found[:0] = texts
+            if len(found) >= count:
+                break
         return found[-count:]
 
     def follow(
@@ -183,3 +195,12 @@ class UnitLog:
         for news in waiting:
             if not news.done():
                 news.set_result(None)
+
+
+def _is_copy(text: str, recorded: Counter[str]) -> bool:
+    """Take a line of stderr off the records' lines, where it is one of them; its head names the logger."""
+    for told in (text, text.partition(": ")[2]):
+        if recorded[told] > 0:
+            recorded[told] -= 1
+            return True
+    return False

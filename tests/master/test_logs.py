@@ -1,5 +1,7 @@
 import tracemalloc
 
+import pytest
+
 from hsu_worker.master.logs import LINE_COST, RING_SIZE, LogLine, UnitLog
 from hsu_worker.master.output import LINE_BYTES
 
@@ -53,6 +55,32 @@ def test_the_tail_is_of_one_generation_and_without_blank_lines() -> None:
     assert ["new 10", "new 11"] == log.tail(2, 2)
     assert [f"old {number}" for number in range(2, 12)] == log.tail(1)
     assert [] == log.tail(3)
+
+
+COPY = ("2026-12-01 01:00:00,000 ERROR my.logger: failed: 7", "Traceback:", '  File "a"', "E: 7")
+RECORD = 'failed: 7\nTraceback:\n  File "a"\nE: 7'
+
+
+@pytest.mark.parametrize("record_first", [False, True])
+def test_the_tail_shows_a_failure_once_that_came_as_a_record_too(*, record_first: bool) -> None:
+    log = UnitLog()
+    log.append(1, "stdout", "loading")
+    log.append(1, "stderr", "Traceback:")
+    if record_first:
+        log.append(1, "my.logger", RECORD)
+    for line in COPY:
+        log.append(1, "stderr", line)
+    if not record_first:
+        log.append(1, "my.logger", RECORD)
+    assert ["loading", "Traceback:", *RECORD.splitlines()] == log.tail(1)
+
+
+def test_the_tail_shows_a_failure_that_came_by_stderr_alone() -> None:
+    log = UnitLog()
+    for line in COPY:
+        log.append(1, "stderr", line)
+    log.append(2, "my.logger", RECORD)
+    assert list(COPY) == log.tail(1)
 
 
 def test_the_window_is_told() -> None:

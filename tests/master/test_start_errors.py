@@ -202,6 +202,21 @@ async def test_a_lifespan_that_fails_is_tried_again_by_the_next_call(tmp_path: P
     assert ("now", 2, 2) == (answer.text, generation, len(starts(tmp_path)))
 
 
+async def test_a_lifespan_that_fails_is_shown_once_after_what_it_had_printed(
+    tmp_path: Path,
+) -> None:
+    body = (
+        "@lifespan\nasync def model(self):\n    print('loading weights')\n"
+        "    raise RuntimeError('no model here')\n    yield"
+    )
+    message = await error(tmp_path, text(app(tmp_path, body)))
+
+    reason, _, output = message.partition("; its last output:\n")
+    assert "unit 'u' did not start: its lifespan failed: RuntimeError: no model here" == reason
+    assert output.startswith("    loading weights\n")
+    assert 1 == output.count("Traceback (most recent call last):")
+
+
 async def test_a_process_that_ends_in_its_lifespan(tmp_path: Path) -> None:
     body = "@lifespan\nasync def model(self):\n    print('bye', flush=True)\n    os._exit(5)\n    yield"
     message = await error(tmp_path, text(app(tmp_path, body)))
