@@ -7,6 +7,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import Any
 
 from hsu_worker.errors import Code, HandshakeError, RpcError, StartError
@@ -60,6 +61,8 @@ class Instance:
         self._step: asyncio.Task[None] | None = None
         self._looking: asyncio.Task[None] | None = None
         self._watching: set[asyncio.Task[None]] = set()
+        self._lent: Connection | None = None
+        """The worker's connection, as callers get it."""
         self._checked: set[AnyInterface] = set()
         """What its clients may call."""
         self._missed = False
@@ -126,7 +129,9 @@ class Instance:
             except HandshakeError as error:
                 raise StartError(str(error)) from error
             self._checked.add(interface)
-        return worker.connection
+        if self._lent is None:
+            self._lent = replace(worker.connection, last_words=worker.last_words)
+        return self._lent
 
     async def _start(self) -> None:
         unit = self.worker.unit.name

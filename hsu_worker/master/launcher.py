@@ -136,6 +136,10 @@ class Worker(ABC):
     async def ended(self) -> Ending:
         """Wait until the worker has ended by itself; returns how."""
 
+    async def last_words(self) -> str:
+        """After its connection broke: how it ended, for its callers; "": that is not known, or not soon."""
+        return ""
+
     def note(self) -> str:
         """What there is to say to whoever waits for its start; "": nothing."""
         return self.progress
@@ -200,10 +204,13 @@ class Worker(ABC):
 
     def failed(self, reason: str) -> StartError:
         """A StartError that names the unit and shows the last lines of output."""
+        return StartError(self.with_output(f"unit {self.unit.name!r} did not start: {reason}"))
+
+    def with_output(self, text: str) -> str:
+        """A text for people, and the last lines of output."""
         tail = self.log.tail(self.generation)
         shown = "".join(f"\n    {line[:500]}" for line in tail)
-        output = f"; its last output:{shown}" if tail else ""
-        return StartError(f"unit {self.unit.name!r} did not start: {reason}{output}")
+        return f"{text}; its last output:{shown}" if tail else text
 
     def explain(self, error: HsuError) -> StartError:
         """The StartError for what went wrong on the way."""

@@ -82,6 +82,7 @@ class Spawned(Worker):
         self._announced: asyncio.Future[Announcement] = asyncio.get_running_loop().create_future()
         self._standstill = Standstill(self)
         self._follower: asyncio.Task[object] | None = None
+        self._last_words = ""
 
     def become(self, generation: int, unit_log: UnitLog) -> None:
         """From now on it belongs to a generation of its unit, and so does what it has said."""
@@ -288,6 +289,21 @@ class Spawned(Worker):
         """Wait for the exit of the process."""
         assert self._process is not None
         return _ending(await self._process.exited())
+
+    async def last_words(self) -> str:
+        """How its process ended, within `EXIT_BOUND`, and its last output."""
+        assert self._process is not None
+        try:
+            async with asyncio.timeout(EXIT_BOUND):
+                how = await self._process.exited()
+        except TimeoutError:
+            return ""
+        await self._pipes.drained()
+        # It is asked by every call that it had.
+        if not self._last_words:
+            ended = f"unit {self.unit.name!r}: the worker ended: {how}"
+            self._last_words = self.with_output(ended)
+        return self._last_words
 
     def note(self) -> str:
         """How far it is, as it said last; else its step, and since when nothing has moved."""

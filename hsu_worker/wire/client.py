@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from functools import partial
 from typing import Any
 
@@ -24,7 +24,7 @@ from hsu_worker.wire.metadata import CALL_ID, CURRENT_CALL_ID, Metadata, check_m
 from hsu_worker.wire.sender import IteratedSender, Sender
 from hsu_worker.wire.source import RequestSource as RequestSource
 from hsu_worker.wire.source import Source
-from hsu_worker.wire.status import from_grpc
+from hsu_worker.wire.status import from_grpc, is_broken
 
 #: Tries of a call that provably has not reached a worker, the first one included.
 MAX_TRIES = 3
@@ -40,12 +40,13 @@ FAILURES = (grpc.aio.AioRpcError, grpc.aio.UsageError, asyncio.CancelledError)
 class Tries:
     """The tries of one call: how many are left, and whether one of them may have run."""
 
-    def __init__(self, method: Method) -> None:
+    def __init__(self, method: Method, deadline: float | None = None) -> None:
         self._method = method
+        self._deadline = deadline
         self._left = MAX_TRIES
         self._dispatched = Dispatch.NO
 
-    def failed(
+    async def failed(
         self, error: BaseException, lent: Connection | None, *, repeatable: bool = True
     ) -> None:
         """Return when the call may be made once more; else raise its error.
@@ -67,7 +68,7 @@ class Tries:
         # What an earlier try may have done is not undone by a last one that reached nobody.
         if isinstance(error, RpcError) and error.dispatched is Dispatch.NO:
             error.dispatched = self._dispatched
-        raise error from None
+        raise await explained(error, lent, self._deadline) from None
 
 
 class Client:
@@ -97,7 +98,7 @@ class Client:
     ) -> Any:
         deadline = self._deadline(timeout)
         body = _body(method, request)
-        tries = Tries(method)
+        tries = Tries(method, deadline)
         while True:
             lent: Connection | None = None
             # A failure goes through the lease, whose owner has to know that nobody answers there.
@@ -105,14 +106,14 @@ class Client:
                 async with self._lease(deadline) as lent:
                     return _parsed(method, await self._call(lent, method, deadline, metadata, body))
             except (RpcError, *FAILURES) as failure:
-                tries.failed(call_error(failure, lent), lent)
+                await tries.failed(call_error(failure, lent), lent)
 
     async def _unary_stream(
         self, method: Method, request: Message, timeout: float | None, metadata: Metadata
     ) -> AsyncGenerator[Any, None]:
         deadline = self._deadline(timeout)
         body = _body(method, request)
-        tries = Tries(method)
+        tries = Tries(method, deadline)
         while True:
             answered = False
             lent: Connection | None = None
@@ -128,7 +129,7 @@ class Client:
                         call.cancel()
             except (RpcError, *FAILURES) as failure:
                 error = call_error(failure, lent, answered=answered)
-                tries.failed(error, lent, repeatable=not answered)
+                await tries.failed(error, lent, repeatable=not answered)
             else:
                 return
 
@@ -141,7 +142,7 @@ class Client:
     ) -> Any:
         deadline = self._deadline(timeout)
         async with aclosing(Source(requests, partial(_body, method))) as source:
-            tries = Tries(method)
+            tries = Tries(method, deadline)
             while True:
                 lent: Connection | None = None
                 try:
@@ -155,7 +156,7 @@ class Client:
                             await sender.reraise(failure)
                 except (RpcError, *FAILURES) as failure:
                     error = call_error(failure, lent)
-                    tries.failed(error, lent, repeatable=source.repeatable)
+                    await tries.failed(error, lent, repeatable=source.repeatable)
 
     async def _stream_stream(
         self,
@@ -166,7 +167,7 @@ class Client:
     ) -> AsyncGenerator[Any, None]:
         deadline = self._deadline(timeout)
         async with aclosing(Source(requests, partial(_body, method))) as source:
-            tries = Tries(method)
+            tries = Tries(method, deadline)
             while True:
                 answered = False
                 lent: Connection | None = None
@@ -183,7 +184,7 @@ class Client:
                             await sender.reraise(failure)
                 except (RpcError, *FAILURES) as failure:
                     error = call_error(failure, lent, answered=answered)
-                    tries.failed(error, lent, repeatable=not answered and source.repeatable)
+                    await tries.failed(error, lent, repeatable=not answered and source.repeatable)
                 else:
                     return
 
@@ -328,6 +329,19 @@ def call_error(
         return failure
     # grpc cancels the calls of a channel that is closed, and means nobody's task.
     return _closed(answered)
+
+
+async def explained(
+    error: BaseException, lent: Connection | None, deadline: float | None
+) -> BaseException:
+    """The error that ends a call: how the worker ended, where its connection broke and that is known soon."""
+    if lent is None or not (isinstance(error, RpcError) and is_broken(error)):
+        return error
+    with suppress(TimeoutError):
+        async with asyncio.timeout_at(deadline):
+            if words := await lent.last_words():
+                return Unavailable(words, details=error.details, dispatched=error.dispatched)
+    return error
 
 
 def _closed(answered: bool) -> Unavailable:

@@ -1,7 +1,7 @@
 """A channel to a worker, and the loan of one."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol, TypeAlias
@@ -53,6 +53,10 @@ def channel_options(address: Address) -> Options:
     return (*_CHANNEL_OPTIONS, ("grpc.default_authority", "localhost"))
 
 
+async def _nobody_knows() -> str:
+    return ""
+
+
 @dataclass(frozen=True, slots=True)
 class Connection:
     """A channel, and the metadata that every call on it carries."""
@@ -75,6 +79,10 @@ class Connection:
     """Its interceptors see messages, so calls take and give those."""
     loop: asyncio.AbstractEventLoop | None = field(default=None, repr=False, compare=False)
     """The channel's; None: nobody knows."""
+    last_words: Callable[[], Awaitable[str]] = field(
+        default=_nobody_knows, repr=False, compare=False
+    )
+    """After it broke: waits a moment for the end of who was at its other end, and tells it, or ""."""
 
     @classmethod
     def open(

@@ -41,6 +41,9 @@ _LATE: Final = "Deadline Exceeded"
 #: How the system says that a connection has ended under a call.
 _BROKEN: Final = ("Socket closed", "Connection reset by peer", "Broken pipe")
 
+#: How we say so.
+_BROKE: Final = "the connection broke: "
+
 #: What grpc says of a message over the limit, at either end, received or decompressed; not what to do
 #: about it.
 _TOO_LARGE: Final = " message larger than max"
@@ -159,13 +162,13 @@ def from_grpc(error: grpc.aio.AioRpcError, *, answered: bool = False, target: st
 
 
 def _in_plain_words(code: Code, message: str) -> str:
-    end = message.removesuffix(")")
+    end = _NUMBER.sub("", message.removesuffix(")"))
     if code is Code.DEADLINE_EXCEEDED and end.endswith(_LATE):
         return "no answer within the deadline"
     if code is Code.UNAVAILABLE and not message.startswith(_NOT_CONNECTED):
         for broken in _BROKEN:
             if end.endswith(broken):
-                return f"the connection broke: {broken}"
+                return f"{_BROKE}{broken}"
     return message
 
 
@@ -183,6 +186,11 @@ def _never_sent(details: str, target: str) -> bool:
     A worker that passes on what its own client was told says so of another address.
     """
     return details.startswith(_NOT_CONNECTED) and f"{target}:" in details
+
+
+def is_broken(error: RpcError) -> bool:
+    """Whether the connection has ended under the call."""
+    return error.code is Code.UNAVAILABLE and error.message.startswith(_BROKE)
 
 
 def no_connection(error: RpcError) -> str:

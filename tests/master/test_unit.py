@@ -349,4 +349,4 @@ async def test_who_may_not_wait_is_refused_until_the_unit_runs() -> None:
             await it.unit.lease(None)(None).__aenter__()
         await call
         async with never(None) as connection:
-            assert it.worker.connection is connection
+            assert it.worker.connection == connection

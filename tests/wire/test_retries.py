@@ -1,5 +1,6 @@
 """A call that provably reached nobody is made again; no other is."""
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from hsu_worker.errors import Dispatch, RpcError, StartError, Unavailable
 from hsu_worker.gen.hsu_a import InterfaceA
 from hsu_worker.wire.address import Address
-from hsu_worker.wire.client import Tries
+from hsu_worker.wire.client import MAX_TRIES, Tries, explained
 from hsu_worker.wire.connection import Connection
 from hsu_worker.wire.source import Source
 from tests.gen.hsu_test_kinds import Ask, KindsClient
@@ -157,11 +158,57 @@ async def test_a_last_try_that_reached_nobody_does_not_undo_the_first() -> None:
     assert method.idempotent
     tries = Tries(method)
     lent = Connection(grpc.aio.insecure_channel("unix:/nowhere"))
-    tries.failed(Unavailable("broken", dispatched=Dispatch.UNKNOWN), lent)
+    await tries.failed(Unavailable("broken", dispatched=Dispatch.UNKNOWN), lent)
     with pytest.raises(Unavailable) as caught:
-        tries.failed(Unavailable("nobody", dispatched=Dispatch.NO), None)
+        await tries.failed(Unavailable("nobody", dispatched=Dispatch.NO), None)
     await lent.close()
     assert Dispatch.UNKNOWN is caught.value.dispatched
+
+
+class Broken:
+    """A connection that broke, and the end of whoever was there."""
+
+    def __init__(self, words: str) -> None:
+        self.asked = 0
+        self._words = words
+        channel = grpc.aio.insecure_channel("unix:/nowhere")
+        self.connection = Connection(channel, last_words=self._last_words)
+        self.error = Unavailable("the connection broke: Socket closed", dispatched=Dispatch.UNKNOWN)
+
+    async def _last_words(self) -> str:
+        self.asked += 1
+        if not self._words:
+            await asyncio.Event().wait()
+        return self._words
+
+
+async def test_a_try_that_is_made_again_waits_for_no_end_and_the_last_one_tells_it() -> None:
+    method = next(iter(InterfaceA.methods.values()))
+    assert method.idempotent
+    tries, broken = Tries(method), Broken("it crashed")
+    for _ in range(MAX_TRIES - 1):
+        await tries.failed(broken.error, broken.connection)
+    assert 0 == broken.asked
+    with pytest.raises(Unavailable) as caught:
+        await tries.failed(broken.error, broken.connection)
+    await broken.connection.close()
+    assert ("it crashed", Dispatch.UNKNOWN) == (caught.value.message, caught.value.dispatched)
+
+
+async def test_nobody_waits_for_an_end_longer_than_for_the_answer() -> None:
+    broken = Broken("")
+    soon = asyncio.get_running_loop().time() + 0.01
+    assert broken.error is await explained(broken.error, broken.connection, soon)
+    assert 1 == broken.asked
+    await broken.connection.close()
+
+
+async def test_a_worker_that_says_that_it_is_unavailable_is_no_broken_connection() -> None:
+    broken = Broken("it crashed")
+    error = Unavailable("draining", dispatched=Dispatch.UNKNOWN)
+    assert error is await explained(error, broken.connection, None)
+    assert 0 == broken.asked
+    await broken.connection.close()
 
 
 async def test_a_unit_that_will_not_start_is_asked_once() -> None:

@@ -9,7 +9,7 @@ from hsu_worker.errors import Dispatch, RpcError
 from hsu_worker.master.gateway.caller import Head, caller_requests
 from hsu_worker.master.gateway.passed_status import sendable
 from hsu_worker.serving.admission import Context
-from hsu_worker.wire.client import FAILURES, MAX_TRIES, call_error, may_retry, time_left
+from hsu_worker.wire.client import FAILURES, MAX_TRIES, call_error, explained, may_retry, time_left
 from hsu_worker.wire.connection import Connection, Lease
 from hsu_worker.wire.metadata import Metadata
 from hsu_worker.wire.sender import Sender, final_status
@@ -73,6 +73,9 @@ class Passing:
                     error = call_error(failure, lent, answered=self._answered)
                 if tries_left and self._may_repeat(error):
                     continue
+                told = await explained(error, lent, self._deadline)
+                if told is not error:
+                    raise told from None
                 if isinstance(failure, grpc.aio.AioRpcError) and isinstance(error, RpcError):
                     await self._context.abort(*sendable(failure, error.dispatched))
                 raise error from None
