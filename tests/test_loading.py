@@ -246,9 +246,8 @@ def test_of_a_method_the_class_is_asked_for(write: Write, factory: bool) -> None
     write("")
     with pytest.raises(LoadError) as caught:
         load_app("mysvc:Summarizer.summarize", factory=factory)
-    assert (
-        "'mysvc:Summarizer.summarize' is a method; name its class: 'mysvc:Summarizer'"
-    ) == str(caught.value)
+    told = "'mysvc:Summarizer.summarize' is a method; name its class: 'mysvc:Summarizer'"
+    assert told == str(caught.value)
 
 
 def test_a_factory_may_be_a_method_of_the_class_itself(write: Write) -> None:

@@ -1,10 +1,11 @@
 """What is told of a start that takes too long, at each of its steps."""
 
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
+from hsu_worker.master.launcher import Worker
 from hsu_worker.master.logs import UnitLog
 from hsu_worker.master.standstill import Standstill
 
@@ -17,7 +18,7 @@ class Start:
         self.worker: Any = SimpleNamespace(
             unit=unit, log=UnitLog(), generation=1, handshake=None, progress=progress
         )
-        self.standstill = Standstill(self.worker)
+        self.standstill = Standstill(cast("Worker", self.worker))
         monkeypatch.setattr(self.standstill, "_loop", self)
         self._times = [0.0, 4.2]
 
