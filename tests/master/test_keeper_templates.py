@@ -98,11 +98,12 @@ open("lost", "w").close()
 next_wish()
 """
 
-#: Is in the middle of a fork until the file `go` is there.
+#: Is in the middle of a fork until the file `go` is there; each that is notes itself.
 TAKES_ITS_TIME: Final = """
 wish = next_wish()
 if not os.fork():
-    open("held", "w").close()
+    with open("held", "a") as held:
+        held.write(f"{os.getpid()}\\n")
     while not os.path.exists("go"):
         time.sleep(0.01)
     fork(wish)
@@ -190,6 +191,8 @@ async def test_the_end_of_a_template_disturbs_no_fork_of_another_one(tmp_path: P
 
         (slow / "go").touch()
         assert 1 == spawned(near)[0]
+        # Nor was it ended, and made again.
+        assert 1 == len((slow / "held").read_text().split())
 
 
 #: What the keeper does, what it does instead, and who notices.
