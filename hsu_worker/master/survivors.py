@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Final
 
-from hsu_worker.errors import ConfigError
+from hsu_worker.errors import ConfigError, HsuError
 from hsu_worker.master.config import Config
 from hsu_worker.master.folder import SOCKET, check_paths
 from hsu_worker.master.keeper.processes import live_processes, process_line
@@ -142,7 +142,7 @@ class Survivors:
             try:
                 records.append(_parsed(path))
                 continue
-            except (ConfigError, ValueError, TypeError, RecursionError) as error:
+            except (HsuError, ValueError, TypeError, RecursionError) as error:
                 flaw = str(error).removeprefix(f"{path}: ")
             self._put_aside(path, f"not the record of a worker: {flaw}")
         return sorted(records, key=lambda record: record.start)
@@ -221,7 +221,7 @@ def boot_id() -> str:
 
 
 def _parsed(path: Path) -> Record:
-    """Raises ConfigError, ValueError, TypeError: It is none."""
+    """Raises HsuError, ValueError, TypeError: It is none."""
     found = json.loads(read_secret(path))
     if not isinstance(found, dict) or found.keys() != {each.name for each in fields(Record)}:
         raise ValueError("it has other fields")

@@ -148,7 +148,7 @@ async def test_a_stranger_sees_whether_it_lives_and_no_more(tmp_path: Path, list
             response_deserializer=health_pb2.HealthCheckResponse.FromString,
         )
         answer = await check(health_pb2.HealthCheckRequest())
-        reflect = raw(connection, "stream_stream", REFLECTION)(iter([b""]))
+        reflect = raw(connection, "stream_stream", REFLECTION)(iter(()))
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await reflect.read()
 
