@@ -72,6 +72,8 @@ def sigterm_ends_within(seconds: float) -> Generator[None, None, None]:
     finally:
         signal.signal(signal.SIGTERM, handler)
         signal.set_wakeup_fd(loops)
+        # A process that the user's code has forked may hold it, too.
+        write.shutdown(socket.SHUT_WR)
         write.close()
         thread.join()
         read.close()

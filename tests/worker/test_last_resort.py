@@ -154,6 +154,24 @@ async def test_a_handler_of_the_users_own_for_a_signal_takes_nothing_away(tmp_pa
         assert await worker.exit_code() == 0
 
 
+async def test_descriptors_that_somebody_holds_keep_no_worker_from_leaving(tmp_path: Path) -> None:
+    # As a child does that the service has forked.
+    target = write_service(
+        tmp_path,
+        "@lifespan\nasync def one(self):\n"
+        "    from contextlib import suppress\n"
+        "    for descriptor in range(3, 100):\n"
+        "        with suppress(OSError):\n"
+        "            os.dup(descriptor)\n"
+        "    yield\n",
+    )
+    async with launched(tmp_path, target) as worker:
+        await worker.start()
+        worker.process.send_signal(signal.SIGTERM)
+
+        assert await worker.exit_code() == 0
+
+
 async def test_a_call_may_take_its_grace_however_long_that_is(tmp_path: Path) -> None:
     async with launched(tmp_path, write_service(tmp_path, before=HURRY)) as worker:
         await worker.start()
