@@ -96,11 +96,11 @@ async def test_a_cursor_past_the_record_to_come_is_refused() -> None:
     assert raised.value.message == ("sequence 7 is past the record to come, 6, of this instance")
 
 
-async def test_batches_hold_256_records() -> None:
-    responses = await all_of(ring_of(600), StreamLogsRequest())
+async def test_batches_hold_512_records() -> None:
+    responses = await all_of(ring_of(900), StreamLogsRequest())
 
-    assert [len(response.records) for response in responses] == [0, 256, 256, 88]
-    assert numbers(responses) == list(range(1, 601))
+    assert [len(response.records) for response in responses] == [0, 512, 388]
+    assert numbers(responses) == list(range(1, 901))
 
 
 async def test_batches_of_long_records_are_smaller() -> None:
