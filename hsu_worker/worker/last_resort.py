@@ -12,6 +12,8 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Final
 
+from hsu_worker.serving.signals import taking
+
 #: Seconds after the last call, or its grace, after which the process ends whatever it still waits for:
 #: the contract's 10 s, less what that takes.
 LAST_RESORT: Final = 9.8
@@ -49,8 +51,8 @@ def sigterm_ends_within(seconds: float) -> Generator[None, None, None]:
     read, write = socket.socketpair()
     write.setblocking(False)
     loops = signal.set_wakeup_fd(write.fileno())
-    handler = signal.getsignal(signal.SIGTERM)
-    assert callable(handler)
+    before = signal.getsignal(signal.SIGTERM)
+    assert callable(before)
 
     def watch() -> None:
         while seen := read.recv(64):
@@ -62,15 +64,14 @@ def sigterm_ends_within(seconds: float) -> Generator[None, None, None]:
 
     def handle(number: int, frame: FrameType | None) -> None:
         end_within(seconds)
-        handler(number, frame)
+        before(number, frame)
 
     thread = threading.Thread(target=watch, name="hsu-sigterm", daemon=True)
     thread.start()
-    signal.signal(signal.SIGTERM, handle)
     try:
-        yield
+        with taking(signal.SIGTERM, handle, before):
+            yield
     finally:
-        signal.signal(signal.SIGTERM, handler)
         signal.set_wakeup_fd(loops)
         # A process that the user's code has forked may hold it, too.
         write.shutdown(socket.SHUT_WR)
