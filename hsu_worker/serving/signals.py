@@ -63,6 +63,8 @@ def taking(
         before: What handles it afterwards, and in children.
     """
     signal.signal(number, handler)
+    # As asyncio does it: native code that waits in the kernel goes on waiting.
+    signal.siginterrupt(number, False)
     entry = (number, handler, before)
     _taken.append(entry)
     try:

@@ -123,6 +123,11 @@ class Worker:
         async with asyncio.timeout(within):
             return await self.process.wait()
 
+    async def sigterm(self) -> int:
+        """Ask it to leave, by a signal; returns the exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return await self.exit_code()
+
     async def errors(self) -> str:
         assert self.process.stderr
         return (await self.process.stderr.read()).decode()

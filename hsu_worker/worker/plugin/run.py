@@ -19,6 +19,7 @@ from hsu_worker.wire.address import Address
 from hsu_worker.worker.answering import answering
 from hsu_worker.worker.departure import DEFAULT_GRACE
 from hsu_worker.worker.exit_codes import NOT_STARTED, OK
+from hsu_worker.worker.last_resort import LAST_RESORT, sigterm_ends_within
 from hsu_worker.worker.lifeline import Lifeline
 from hsu_worker.worker.notify import Notify
 from hsu_worker.worker.plugin.certificate import Identity, make_identity
@@ -136,7 +137,11 @@ async def live_as_plugin(app: App, plugin: Plugin) -> str:
         ) as worker,
     ):
         leave = partial(worker.departure.ask, DEFAULT_GRACE)
-        with signals_lead_to(leave, (signal.SIGTERM,)), plugin.stdio.captures_stderr():
+        with (
+            signals_lead_to(leave, (signal.SIGTERM,)),
+            sigterm_ends_within(DEFAULT_GRACE + LAST_RESORT),
+            plugin.stdio.captures_stderr(),
+        ):
             controller.leads_to(worker.departure)
             if plugin.lifeline is not None:
                 plugin.lifeline.leads_to(worker.departure)
