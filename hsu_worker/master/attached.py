@@ -74,7 +74,6 @@ class Attached(Worker):
                 found.address,
                 token=found.token,
                 message_bytes=-1,
-                keepalive=not found.address.is_local,
             )
             self.connection = connection
             await self._meet(connection, found)

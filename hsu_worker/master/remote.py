@@ -240,7 +240,6 @@ def connect(place: Place) -> Connection:
         token=place.token,
         # What is too large, the gateway refuses.
         message_bytes=-1,
-        keepalive=not place.address.is_unix,
     )
     return replace(connection, retries=True)
 

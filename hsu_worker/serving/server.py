@@ -12,13 +12,14 @@ from hsu_worker.errors import AddressError
 from hsu_worker.serving.dispatch import Dispatcher
 from hsu_worker.serving.sockets import private_files, reserved
 from hsu_worker.wire.address import Address
-from hsu_worker.wire.connection import KEEPALIVE_OPTIONS
+from hsu_worker.wire.connection import keepalive_options
 
 #: Seconds that grpc's own stop may take. It is no drain, and no call should be left by then; but each
 #: peer has to hear the goodbye and to answer it, and in a crowd a processor may come late.
 STOP_GRACE: Final = 0.5
-#: Milliseconds: clients may ask so often whether the connection is still there.
-PING_INTERVAL: Final = 10_000
+#: Milliseconds: clients may ask so often whether the connection is still there. The contract has twice
+#: as many, and timers are not exact.
+PING_INTERVAL: Final = 5_000
 
 
 @asynccontextmanager
@@ -60,9 +61,7 @@ async def listening(
                 # Between the two grpc refuses some calls by chance.
                 ("grpc.max_metadata_size", limits.metadata_bytes),
                 ("grpc.absolute_max_metadata_size", limits.metadata_bytes),
-                # Nobody vanishes from a Unix socket without a word; one who has been stopped by a
-                # debugger would seem to.
-                *(() if address.is_unix else KEEPALIVE_OPTIONS),
+                *keepalive_options(address),
                 # Without these grpc closes connections whose client asks every 30 s as well.
                 ("grpc.http2.min_ping_interval_without_data_ms", PING_INTERVAL),
                 ("grpc.keepalive_permit_without_calls", 1),

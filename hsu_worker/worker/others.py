@@ -48,7 +48,6 @@ class ThroughMaster(Others):
                 token=token,
                 # What is too large, the gateway refuses.
                 message_bytes=-1,
-                keepalive=not address.is_unix,
             )
             self._connection = replace(connection, retries=True)
         lent = behind(self._connection, self._interceptors)

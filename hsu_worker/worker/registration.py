@@ -136,9 +136,7 @@ class Registration(NoRegistration):
     async def _connection(self) -> AsyncGenerator[Connection, None]:
         # One for each attempt: one to a master that is not there yet waits by its own rules.
         master = self._to.master
-        connection = Connection.open(
-            master.address, token=master.token, keepalive=not master.address.is_unix
-        )
+        connection = Connection.open(master.address, token=master.token)
         try:
             yield connection
         finally:

@@ -11,7 +11,6 @@ import pytest
 
 from hsu_worker import Limits
 from hsu_worker.errors import AddressError
-from hsu_worker.serving import server
 from hsu_worker.serving.dispatch import Dispatcher
 from hsu_worker.serving.server import listening
 from hsu_worker.wire.address import Address
@@ -196,39 +195,3 @@ async def test_a_hundred_servers_race_for_one_socket_and_one_gets_it(tmp_path: P
     done.set()
 
     assert sum(await asyncio.gather(*racers)) == 1
-
-
-async def test_a_client_without_calls_may_ask_whether_the_connection_is_there(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    interval = 0.05
-    monkeypatch.setattr(server, "PING_INTERVAL", int(interval * 1000))
-    async with kinds_at(Address.parse("tcp:127.0.0.1:0")) as bound:
-        reader, writer = await asyncio.open_connection(bound.host, bound.port)
-        writer.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(SETTINGS))
-        answers = []
-        # The third that comes too soon would be the last.
-        for _ in range(5):
-            await asyncio.sleep(2 * interval)
-            writer.write(frame(PING, bytes(8)))
-            while (kind := await read_frame(reader)) not in (PING, GOAWAY):
-                pass
-            answers.append(kind)
-        writer.close()
-
-    assert [PING] * 5 == answers
-
-
-SETTINGS, PING, GOAWAY = 4, 6, 7
-
-
-def frame(kind: int, payload: bytes = b"") -> bytes:
-    """A frame of HTTP/2 for the connection as a whole."""
-    return len(payload).to_bytes(3, "big") + bytes([kind, 0]) + bytes(4) + payload
-
-
-async def read_frame(reader: asyncio.StreamReader) -> int:
-    """The kind of the next frame."""
-    head = await reader.readexactly(9)
-    await reader.readexactly(int.from_bytes(head[:3], "big"))
-    return head[3]
