@@ -14,14 +14,17 @@ from google.rpc.error_details_pb2 import ErrorInfo
 from google.rpc.status_pb2 import Status
 from grpc_tools import protoc
 
+from hsu_worker.conformance import bounds
 from hsu_worker.conformance.catalog import CHECKS, UNPROVEN
 from hsu_worker.errors import LaunchError
 from hsu_worker.gen.hsu_a import InterfaceA
 from hsu_worker.gen.hsu_core import Core, State
 from hsu_worker.interface import fingerprint
+from hsu_worker.serving import server
 from hsu_worker.wire import chain
 from hsu_worker.wire.address import MAX_UNIX_PATH, Address
 from hsu_worker.wire.announce import CONTRACT_VERSION, MAX_LINE, Announcement
+from hsu_worker.wire.connection import keepalive_options
 from hsu_worker.wire.launch import LaunchVariables
 from hsu_worker.wire.limits import Limits
 from hsu_worker.wire.metadata import DISPATCHED, ERROR_DOMAIN, STATUS_DETAILS
@@ -90,6 +93,15 @@ def test_the_variables_are_those_that_a_worker_takes() -> None:
         "Environment"
     )
     assert f"at most {MAX_UNIX_PATH} bytes" in section("Where to listen")
+
+
+def test_pings_may_come_as_often_as_the_page_and_the_kit_say() -> None:
+    ours = dict(keepalive_options(Address.parse("tcp:worker.example:7000")))
+    told = section("Where to listen")
+    assert f"come every {bounds.PING:g} s" in told
+    assert f"own every\n{int(ours['grpc.keepalive_time_ms']) // 1000} s" in told
+    assert f"{server.PING_INTERVAL / 1000:g} s\nis a good bound" in told
+    assert server.PING_INTERVAL / 1000 < bounds.PING
 
 
 def test_the_announce_line_is_one_that_a_master_takes() -> None:

@@ -1,4 +1,4 @@
-"""How long the kit waits, in seconds. All but `CLAIM` and `SETTLE` are multiplied by the patience of a run."""
+"""How long the kit waits, in seconds. All but `CLAIM`, `PING` and `SETTLE` are multiplied by the patience of a run."""
 
 from typing import Final
 
@@ -19,3 +19,5 @@ CHECK: Final = 300.0
 
 #: The contract's own: a worker that nobody claims leaves so long after its announcement.
 CLAIM = 15.0
+#: The contract's own: pings of a connection come so often at the most.
+PING = 10.0

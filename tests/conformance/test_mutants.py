@@ -10,7 +10,7 @@ from hsu_worker.conformance.check import Lane
 from hsu_worker.master.tables import UnitConfig
 from tests.conformance.forking import NOT_OF_FORKS, forking
 from tests.conformance.mutants import FAMILIES, MUTANTS
-from tests.conformance.mutants.mutant import CLAIM, EVERY, SETTLE, Mutant, whole
+from tests.conformance.mutants.mutant import CLAIM, EVERY, PING, SETTLE, Mutant, whole
 from tests.conformance.stubs import compiled
 
 #: Mutants that are checked at the same time.
@@ -45,6 +45,7 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Report]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(bounds, "CLAIM", CLAIM)
+        patch.setattr(bounds, "PING", PING)
         patch.setattr(bounds, "SETTLE", SETTLE)
         asyncio.run(every())
     return found

@@ -9,7 +9,7 @@ from hsu_worker.conformance import Help, Level, Outcome, Report, bounds, check, 
 from hsu_worker.conformance.catalog import CHECKS
 from hsu_worker.conformance.check import Lane
 from tests.conformance.forking import NOT_OF_FORKS, forking
-from tests.conformance.mutants.mutant import CLAIM
+from tests.conformance.mutants.mutant import CLAIM, PING
 from tests.conformance.stubs import ROOT, compiled
 from tests.worker.process import write_service
 
@@ -36,6 +36,8 @@ def flood():
     for _ in range(52 * 1024):
         print("x" * 1023, flush=True)
 """
+#: It is pinged more often than it would be.
+PINGED = "from hsu_worker.serving import server; server.PING_INTERVAL = 100\n"
 HELPED = Help(
     slow_start={"SLOW": "1"},
     failing_start={"FAIL": "1"},
@@ -54,13 +56,14 @@ WITH_A_CALL = (
     "draining",
     "lifeline-with-call",
 )
-#: The checks that need it, and the one that needs a child.
+#: The checks that need it, the one that needs a child, and the one that pings.
 HELPED_CHECKS = (
     "children-environment",
     "output-flood",
     "while-starting",
     "start-progress",
     "start-failed",
+    "keepalive",
     "stop-abandons",
     "stuck-release",
     "children-gone",
@@ -82,7 +85,7 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Report]:
         env={"HSU_B_INDEX": str(folder / "index.sqlite3")},
     )
     ours = command(
-        [*python, write_service(folder, BODY, before=FLOOD)],
+        [*python, write_service(folder, BODY, before=PINGED + FLOOD)],
         cwd=folder,
         env={"PYTHONPATH": str(ROOT)},
     )
@@ -115,6 +118,7 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Report]:
     (folder / "bare_worker.py").write_text(text.replace("call_later(15,", f"call_later({CLAIM},"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(bounds, "CLAIM", CLAIM)
+        patch.setattr(bounds, "PING", PING)
         return asyncio.run(run())
 
 

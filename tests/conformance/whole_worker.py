@@ -406,6 +406,7 @@ class Worker(grpc.GenericRpcHandler):
             handlers=[self],
             options=[
                 ("grpc.so_reuseport", 0),
+                ("grpc.http2.min_ping_interval_without_data_ms", 5000),
                 ("grpc.max_receive_message_length", MESSAGE),
                 ("grpc.max_metadata_size", METADATA),
                 ("grpc.absolute_max_metadata_size", METADATA),

@@ -9,8 +9,10 @@ from hsu_worker.conformance import bounds
 from hsu_worker.conformance.check import Level, check
 from hsu_worker.conformance.family import check_linux
 from hsu_worker.conformance.finding import NotMet, Skipped, expect, expect_that
+from hsu_worker.conformance.http2 import pinging
 from hsu_worker.conformance.lab import Lab
 from hsu_worker.conformance.launched import Launched
+from hsu_worker.gen.hsu_core import Core
 from hsu_worker.wire.address import MAX_UNIX_PATH
 
 
@@ -130,6 +132,30 @@ async def port_taken(lab: Lab) -> None:
         port = holder.getsockname()[1]
         async with lab.spawn(listen=f"tcp:127.0.0.1:{port}") as worker:
             await ends_unannounced(worker, f"launched at port {port}, which is taken")
+
+
+@check(
+    Level.SHOULD,
+    "P5",
+    f"While a call runs, it takes HTTP/2 pings every {bounds.PING:g} s.",
+    "So a client on another machine sees whether the worker's is still there; most gRPC servers end the "
+    "connection for it, and all calls with it, unless they are told otherwise.",
+    waits=True,
+)
+async def keepalive(lab: Lab) -> None:
+    async with lab.launch() as worker, pinging(worker.address) as client:
+        client.call(Core.methods["ping"].path, worker.connection.metadata)
+        # Servers bear two pings that come too soon, and end the connection at the third, which they may answer
+        # before. So two of these do come too soon: the second, since what some servers say to the call goes with the
+        # answer to the first, and has them forget it; and the last, which shows what became of the one before.
+        for number, wait in enumerate((bounds.SETTLE, 0.0, *[1.1 * bounds.PING] * 3, 0.0)):
+            await asyncio.sleep(wait)
+            try:
+                async with asyncio.timeout(bounds.ANSWER * lab.patience):
+                    seen = await client.ping()
+            except TimeoutError:
+                seen = f"none within {bounds.ANSWER * lab.patience:g} s"
+            expect_that(not seen, f"an answer to ping {number + 1}", seen)
 
 
 def _sharing_socket() -> socket.socket:

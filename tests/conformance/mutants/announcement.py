@@ -39,5 +39,6 @@ MUTANTS = (
         "No such file or directory",
     ),
     Mutant("port-not-shared", '("grpc.so_reuseport", 0)', '("grpc.so_reuseport", 1)', "bound"),
+    Mutant("keepalive", '_without_data_ms", 100', '_without_data_ms", 10000', "too_many_pings"),
     Mutant("port-taken", '("grpc.so_reuseport", 0)', '("grpc.so_reuseport", 1)', "HSU 1 "),
 )

@@ -11,6 +11,9 @@ from hsu_worker.master.tables import UnitConfig
 CLAIM = 4
 #: Seconds instead of 0.3, in which the kit has to see what should not be: it looks at many workers.
 SETTLE = 0.6
+#: Seconds instead of ten, between two pings of a connection, and half of that in milliseconds.
+PING = 0.2
+_PING = ('_without_data_ms", 5000)', '_without_data_ms", 100)')
 _CLAIM = "= 15, 30, 1, 1\n"
 
 WHOLE = Path(__file__).parents[1] / "whole_worker.py"
@@ -65,7 +68,7 @@ def whole(
 ) -> UnitConfig:
     """The whole worker, or one in which a place reads otherwise; it has to be claimed soon."""
     text = WHOLE.read_text()
-    for before, after in ((_CLAIM, _CLAIM.replace("15", f"{CLAIM}")), (sound, broken)):
+    for before, after in ((_CLAIM, _CLAIM.replace("15", f"{CLAIM}")), _PING, (sound, broken)):
         assert not before or text.count(before) == 1, f"{text.count(before)} places: {before!r}"
         text = text.replace(before, after) if before else text
     (folder / "worker.py").write_text(text)

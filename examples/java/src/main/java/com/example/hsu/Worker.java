@@ -56,8 +56,7 @@ public final class Worker {
             .addService(guard.around(ProtoReflectionServiceV1.newInstance().bindService()))
             .maxInboundMessageSize(MESSAGE_BYTES)
             .maxInboundMetadataSize(METADATA_BYTES)
-            .permitKeepAliveTime(20, TimeUnit.SECONDS)
-            .permitKeepAliveWithoutCalls(true)
+            .permitKeepAliveTime(5, TimeUnit.SECONDS)
             .build();
     try {
       server.start();
