@@ -126,8 +126,7 @@ lint: $(INSTALLED) types  ## Check format, rules, types, contracts and shell
 	$(BIN)/buf format templates/project --diff --exit-code
 	bash -n .ci/run
 	$(MAKE) --dry-run --always-make --no-print-directory \
-		help demo test test-min test-languages bench first-steps chaos gen-all gen-go gen-node \
-		check-gen breaking clean | bash -n
+		$(filter-out $@,$(shell sed -n 's/^\.PHONY: //p' $(MAKEFILE_LIST))) | bash -n
 	$(MAKE) --dry-run --always-make --no-print-directory --directory templates/project \
 		help install gen check-gen test lint format serve master image clean | bash -n
 

@@ -6,6 +6,8 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from collections.abc import Callable
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
@@ -145,19 +147,123 @@ def test_constraints_name_an_allowed_version_of_every_requirement() -> None:
     assert [] == wrong
 
 
-def test_ci_runs_the_commands_that_people_run() -> None:
-    script = (ROOT / ".ci" / "run").read_text()
-    assert ["lint", "check-gen", "test"] == re.findall(
-        r"^step make .*?([\w-]+)$", script, re.MULTILINE
+@dataclass(frozen=True)
+class Ci:
+    """A run of .ci/run that makes nothing: what it would have made, and what it said."""
+
+    code: int
+    made: list[str]
+    said: str
+    complained: str
+
+
+#: Stands in for make: notes the target, which fails if it is FAILS, and knows which toolchains are there.
+MAKE = """#!/bin/sh
+for target; do :; done
+if [ "$target" != toolchain ]; then
+    echo "$target" >> "$NOTES"
+    test "$target" != "$FAILS"
+else
+    case "$*" in *"/$MISSING "*) echo "$MISSING is missing: install it"; exit 1 ;; esac
+fi
+"""
+
+
+@pytest.fixture
+def ci(tmp_path: Path) -> Callable[..., Ci]:
+    stub = tmp_path / "make"
+    stub.write_text(MAKE)
+    stub.chmod(0o755)
+    notes = tmp_path / "notes"
+    environment = {key: value for key, value in os.environ.items() if key != "CI_LANGUAGES"}
+    environment |= {"PATH": f"{tmp_path}:{os.environ['PATH']}", "NOTES": str(notes)}
+
+    def run(*, missing: str = "none", fails: str = "none", **variables: str) -> Ci:
+        notes.write_text("")
+        ran = subprocess.run(
+            [ROOT / ".ci" / "run"],
+            env=environment | {"MISSING": missing, "FAILS": fails} | variables,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return Ci(ran.returncode, notes.read_text().split(), ran.stdout, ran.stderr)
+
+    return run
+
+
+#: What everybody runs, whatever languages there are.
+OURS = ["lint", "check-gen", "test"]
+
+
+def test_ci_runs_what_people_run_and_says_what_it_leaves_out(ci: Callable[..., Ci]) -> None:
+    ran = ci()
+    assert (0, [*OURS, "test-go", "test-node", "test-java"]) == (ran.code, ran.made)
+    assert ran.said.endswith(
+        "\n== make test-rust: NOT RUN: it compiles for minutes; CI_LANGUAGES=all takes it, too"
+        "\n== make test-swaps: NOT RUN: it takes go and rust\n"
+    )
+
+    ran = ci(missing="go")
+    assert (0, [*OURS, "test-node", "test-java"]) == (ran.code, ran.made)
+    assert "\n== make test-go: NOT RUN: go is missing: install it\n" in ran.said
+
+
+def test_ci_begins_no_language_late_unless_somebody_asks_for_it(ci: Callable[..., Ci]) -> None:
+    # Bash counts from there.
+    ran = ci(SECONDS="5000")
+    assert (0, OURS) == (ran.code, ran.made)
+    told = (
+        r"== make test-(\w+): NOT RUN: 500\d s have gone by; CI_LANGUAGES=\1 takes it, however late"
+    )
+    assert ["go", "node", "java"] == re.findall(told, ran.said)
+
+    assert "test-java" in ci(SECONDS="5000", CI_LANGUAGES="all").made
+    assert "test-java" in ci(SECONDS="5000", CI_LANGUAGES="java").made
+
+
+def test_ci_takes_all_languages_that_are_there_and_says_which_are_not(
+    ci: Callable[..., Ci],
+) -> None:
+    [known] = re.findall(r"^LANGUAGES := (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    tests = [f"test-{language}" for language in known.split()]
+    ran = ci(CI_LANGUAGES="all")
+    assert (0, [*OURS, *tests, "test-swaps"]) == (ran.code, ran.made)
+    assert "NOT RUN" not in ran.said
+
+    ran = ci(CI_LANGUAGES="all", missing="go")
+    assert (0, [*OURS, *tests[1:]]) == (ran.code, ran.made)
+    assert "\n== make test-go: NOT RUN: go is missing: install it\n" in ran.said
+
+
+def test_ci_takes_the_languages_that_are_named(ci: Callable[..., Ci]) -> None:
+    ran = ci(CI_LANGUAGES="rust go")
+    assert (0, [*OURS, "test-go", "test-rust", "test-swaps"]) == (ran.code, ran.made)
+    assert "\n== make test-java: NOT RUN: CI_LANGUAGES does not name it\n" in ran.said
+
+    assert OURS == ci(CI_LANGUAGES="").made
+
+
+def test_ci_fails_at_once_where_a_language_that_is_named_is_missing(ci: Callable[..., Ci]) -> None:
+    ran = ci(CI_LANGUAGES="node go", missing="go")
+    assert (2, []) == (ran.code, ran.made)
+    assert "CI_LANGUAGES: go can't be tested: go is missing: install it\n" == ran.complained
+
+
+def test_ci_fails_at_once_where_no_language_has_the_name(ci: Callable[..., Ci]) -> None:
+    ran = ci(CI_LANGUAGES="go jave")
+    assert (2, []) == (ran.code, ran.made)
+    assert (
+        "CI_LANGUAGES: there is no 'jave'; name some of: go node rust java; or say: all\n"
+        == ran.complained
     )
 
 
-def test_ci_tests_each_language_whose_toolchain_is_there() -> None:
-    [wanted] = re.findall(r"^LANGUAGES := (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    [tested] = re.findall(
-        r"^for language in (.*); do$", (ROOT / ".ci" / "run").read_text(), re.MULTILINE
-    )
-    assert wanted == tested
+@pytest.mark.parametrize("target", [*OURS, "test-go"])
+def test_ci_fails_where_something_fails(ci: Callable[..., Ci], target: str) -> None:
+    ran = ci(fails=target)
+    assert ran.code != 0
+    assert target == ran.made[-1]
 
 
 @pytest.mark.parametrize("target", ["build", "gen", "check-gen", "test"])
