@@ -9,10 +9,12 @@ end of the socket: a spare that nobody can ask any more ends.
 import gc
 import json
 import os
+import resource
 import select
 import signal
 import socket
 import sys
+import time
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from typing import Any, Final
@@ -32,6 +34,8 @@ AFTER: Final = 0.2
 ANSWER: Final = 1.0
 #: Seconds of a rehearsal at the most: it takes a few hundredths.
 REHEARSAL: Final = 10
+#: Seconds without a spare after a rehearsal that failed: what is short, such as threads, may be so for long.
+AGAIN: Final = 60.0
 
 
 class Spares:
@@ -47,6 +51,7 @@ class Spares:
         #: Its pid; 0 while it rehearses.
         self._ready = 0
         self._wanted = True
+        self._not_before = 0.0
 
     def wait(self) -> tuple[Any, list[int]] | None:
         """Wait until the keeper says something, and make a spare meanwhile.
@@ -62,9 +67,12 @@ class Spares:
                 if taken is not None:
                     return taken
             elif self._socket in ready:
+                is_rehearsed = self._ready > 0
                 self._ready = int(self._said() or 0)
                 if not self._ready:
                     self.close()
+                    if not is_rehearsed:
+                        self._not_before = time.monotonic() + AGAIN
             else:
                 return None
 
@@ -75,7 +83,8 @@ class Spares:
             EOFError: It has ended since it was asked, and only the keeper can know what it told.
         """
         # One that has ended unasked is not replaced before it was missed: the next may fare the same.
-        self._wanted = self._socket is None or self._ready > 0
+        is_missed = self._socket is None or self._ready > 0
+        self._wanted = is_missed and time.monotonic() >= self._not_before
         if self._socket is None or not self._ready:
             return False
         try:
@@ -84,8 +93,9 @@ class Spares:
             return False
         else:
             if not select.select([self._socket], [], [], ANSWER)[0]:
-                # Nobody reaps it before its end shows here, so the pid is its own.
-                os.kill(self._ready, signal.SIGKILL)
+                # It may have ended, and been reaped, since that was looked at.
+                with suppress(ProcessLookupError):
+                    os.kill(self._ready, signal.SIGKILL)
             if not self._said():
                 raise EOFError
             return True
@@ -129,7 +139,7 @@ class Spares:
 
 def _taken(template: socket.socket) -> tuple[Any, list[int]]:
     show_as([sys.executable, "-m", rehearse.__module__, sys.argv[1]])
-    with _ended_after(REHEARSAL):
+    with _nothing_lost(REHEARSAL):
         rehearse()
     gc.collect()
     template.send(str(os.getpid()).encode())
@@ -150,10 +160,13 @@ def _taken(template: socket.socket) -> tuple[Any, list[int]]:
 
 
 @contextmanager
-def _ended_after(seconds: int) -> Generator[None, None, None]:
-    """End the process if it takes longer, whatever it hangs in."""
+def _nothing_lost(seconds: int) -> Generator[None, None, None]:
+    """End the process if it takes longer, whatever it hangs in, and leave no core: grpc aborts without threads."""
+    core = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, core[1]))
     handler = signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.alarm(seconds)
     yield
     signal.alarm(0)
     signal.signal(signal.SIGALRM, handler)
+    resource.setrlimit(resource.RLIMIT_CORE, core)

@@ -1,6 +1,7 @@
 """Forks that are made ahead of need: who takes them, and when they end."""
 
 import os
+import resource
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -183,6 +184,33 @@ def test_one_that_is_lost_in_between_is_left_to_the_keeper(tmp_path: Path, befor
         ended(pid)
 
 
+def test_one_that_ends_when_it_has_answered_too_late_is_left_to_the_keeper(
+    tmp_path: Path, before: str
+) -> None:
+    late = """
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from hsu_worker.worker import spare
+def select(*waiting, select=spare.select.select):
+    if waiting[-1] == spare.ANSWER:
+        Path('asked').touch()
+        while not Path('reaped').exists():
+            time.sleep(0.01)
+        return [], [], []
+    return select(*waiting)
+spare.select = SimpleNamespace(select=select)
+"""
+    with ready(tmp_path, before=before + STAYS + late) as (one, spare):
+        os.kill(spare, signal.SIGSTOP)
+        os.close(one.ask())
+        wait_until((tmp_path / "asked").exists)
+        killed(spare)
+        (tmp_path / "reaped").touch()
+
+        assert {"lost": 1} == one.answer()
+
+
 def test_one_that_is_stopped_holds_up_no_start(tmp_path: Path, before: str) -> None:
     with ready(tmp_path, before=before + STAYS) as (one, spare):
         os.kill(spare, signal.SIGSTOP)
@@ -242,6 +270,72 @@ spare.REHEARSAL, spare.rehearse = 1, rehearse
             raise
         os.close(one.ask())
         ended(one.answer()["pid"])
+
+
+#: Notes each rehearsal, which fails, and for how long its template then waits.
+FAILS: Final = """
+import os, resource
+from pathlib import Path
+from types import SimpleNamespace
+from hsu_worker.worker import spare
+_, hard = resource.getrlimit(resource.RLIMIT_CORE)
+resource.setrlimit(resource.RLIMIT_CORE, (hard, hard))
+def rehearse():
+    with Path('rehearsals').open('a') as file:
+        print(os.getpid(), resource.getrlimit(resource.RLIMIT_CORE)[0], file=file)
+    os.abort()
+def select(*waiting, select=spare.select.select):
+    Path('waits').write_text(repr(waiting[-1]))
+    return select(*waiting)
+spare.rehearse, spare.select = rehearse, SimpleNamespace(select=select)
+"""
+
+
+def rehearsal(folder: Path, number: int) -> list[str]:
+    """The pid of the one that failed as the nth, and how large a core it would leave."""
+    file = folder / "rehearsals"
+    wait_until(lambda: file.exists() and file.read_text().count("\n") == number)
+    return file.read_text().splitlines()[number - 1].split()
+
+
+def test_a_rehearsal_that_fails_leaves_no_core_and_is_not_tried_again_at_once(
+    tmp_path: Path, before: str
+) -> None:
+    with template(tmp_path, before=before + STAYS + FAILS) as one:
+        one.answer()
+        pid, core = rehearsal(tmp_path, 1)
+        assert -signal.SIGABRT == exit_code(int(pid))
+        assert "0" == core
+        wait_until(lambda: (tmp_path / "waits").read_text() == "None")
+        (tmp_path / "waits").unlink()
+        os.close(one.ask())
+        ended(one.answer()["pid"])
+
+        wait_until(lambda: (tmp_path / "waits").exists() and (tmp_path / "waits").read_text())
+        assert "None" == (tmp_path / "waits").read_text()
+
+
+def test_a_rehearsal_that_failed_is_tried_again_after_a_while(tmp_path: Path) -> None:
+    with template(tmp_path, before=STAYS + FAILS + "spare.AGAIN = 0") as one:
+        one.answer()
+        first, _ = rehearsal(tmp_path, 1)
+        exit_code(int(first))
+        os.close(one.ask())
+        ended(one.answer()["pid"])
+
+        second, _ = rehearsal(tmp_path, 2)
+        exit_code(int(second))
+
+
+def test_a_rehearsal_leaves_the_size_of_cores_as_it_was(tmp_path: Path, before: str) -> None:
+    limits = "import resource\ntemplate.be_a_worker = lambda: print(resource.getrlimit(resource.RLIMIT_CORE)) or 5"
+    raised = "\nresource.setrlimit(4, (resource.getrlimit(resource.RLIMIT_CORE)[1],) * 2)\n"
+    with ready(tmp_path, before=before + limits + raised) as (one, _):
+        hard = resource.getrlimit(resource.RLIMIT_CORE)[1]
+        reading = one.ask()
+        one.answer()
+
+        assert f"{(hard, hard)}\n" == output(reading)
 
 
 def test_one_that_was_asked_does_not_need_its_template(tmp_path: Path, before: str) -> None:
@@ -407,8 +501,8 @@ PLANTED: Final[list[tuple[str, str, str, Callable[[Path, str], object]]]] = [
     ),
     (
         "spare",
-        "self._wanted = self._socket is None or self._is_ready",
-        "self._wanted = False",
+        "is_missed = self._socket is None or self._ready > 0",
+        "is_missed = False",
         lambda folder, bug: test_a_start_takes_the_spare_and_the_next_one_another(folder, bug),
     ),
     (
@@ -419,9 +513,39 @@ PLANTED: Final[list[tuple[str, str, str, Callable[[Path, str], object]]]] = [
     ),
     (
         "spare",
-        "                os.kill(self._ready, signal.SIGKILL)\n",
-        "                pass\n",
+        "                    os.kill(self._ready, signal.SIGKILL)\n",
+        "                    pass\n",
         lambda folder, bug: test_one_that_is_stopped_holds_up_no_start(folder, bug),
+    ),
+    (
+        "spare",
+        "suppress(ProcessLookupError)",
+        "suppress(ZeroDivisionError)",
+        lambda folder, bug: test_one_that_ends_when_it_has_answered_too_late_is_left_to_the_keeper(
+            folder, bug
+        ),
+    ),
+    (
+        "spare",
+        "is_missed and time.monotonic() >= self._not_before",
+        "is_missed",
+        lambda folder, bug: (
+            test_a_rehearsal_that_fails_leaves_no_core_and_is_not_tried_again_at_once(folder, bug)
+        ),
+    ),
+    (
+        "spare",
+        "    resource.setrlimit(resource.RLIMIT_CORE, (0, core[1]))\n",
+        "",
+        lambda folder, bug: (
+            test_a_rehearsal_that_fails_leaves_no_core_and_is_not_tried_again_at_once(folder, bug)
+        ),
+    ),
+    (
+        "spare",
+        "    resource.setrlimit(resource.RLIMIT_CORE, core)\n",
+        "",
+        lambda folder, bug: test_a_rehearsal_leaves_the_size_of_cores_as_it_was(folder, bug),
     ),
     (
         "spare",
