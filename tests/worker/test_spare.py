@@ -449,6 +449,41 @@ def test_an_app_finds_no_trace_of_the_rehearsal(tmp_path: Path, before: str) -> 
         assert found[0] == found[1] != ""
 
 
+#: What a module does when it is imported, and in how many ways the threads of the worker then are bound.
+BINDS: Final = """
+import os
+def bind():
+    os.nice(1)
+    threads = map(int, os.listdir('/proc/self/task'))
+    print(len({os.getpriority(os.PRIO_PROCESS, each) for each in threads}), flush=True)
+    return 5
+template.be_a_worker = bind
+"""
+
+
+def test_what_binds_one_thread_leaves_those_of_a_spare_as_they_were(tmp_path: Path) -> None:
+    """As docs/starts.md says."""
+    with ready(tmp_path, before=BINDS) as (one, _):
+        for limits, ways in ((NO_LIMITS, 1), (None, 2)):
+            reading = one.ask(limits=limits)
+            pid = one.answer()["pid"]
+            assert f"{ways}\n" == output(reading)
+            assert 5 == exit_code(pid)
+
+
+def test_what_a_module_has_patched_beforehand_a_spare_runs_on(tmp_path: Path) -> None:
+    """As docs/starts.md says."""
+    patches = """
+import asyncio
+def new_event_loop(new=asyncio.new_event_loop):
+    open('patched', 'w').close()
+    return new()
+asyncio.new_event_loop = new_event_loop
+"""
+    with ready(tmp_path, write_module(tmp_path, patches), before=STAYS):
+        assert (tmp_path / "patched").exists()
+
+
 def test_what_an_app_has_set_up_for_records_hears_nothing(tmp_path: Path, before: str) -> None:
     code = "import logging\nlogging.basicConfig(filename='log', level=1)"
     with ready(tmp_path, write_module(tmp_path, code), before=before + STAYS):
