@@ -216,8 +216,8 @@ def _target(
 ) -> "Target":
     """What the command line names."""
     from hsu_worker.conformance import Running, command
-    from hsu_worker.master.secret_file import read_token
     from hsu_worker.wire.address import Address
+    from hsu_worker.wire.secret_file import read_token
 
     if sum(map(bool, (program, unit, address))) != 1:
         raise click.UsageError(
@@ -238,8 +238,8 @@ def _unit(name: str, file: Path) -> "Target":
     from hsu_worker.conformance import Running
     from hsu_worker.master import Config
     from hsu_worker.master.nearest import no_unit
-    from hsu_worker.master.secret_file import read_token
     from hsu_worker.wire.address import Address
+    from hsu_worker.wire.secret_file import read_token
 
     try:
         units = Config.from_file(file).units

@@ -288,16 +288,12 @@ def _found(where: str | None, token_file: Path | None) -> "KnownMaster":
         place = find_master(where, token_file=token_file)
     except (ConfigError, NoMaster) as error:
         raise NotStarted(str(error)) from error
-    return KnownMaster(address=place.address, token=place.token)
+    # From wherever the app may go.
+    file = str(place.token_file.absolute()) if place.token_file is not None else ""
+    return KnownMaster(address=place.address, token=place.token, token_file=file)
 
 
 def _token(file: Path | None) -> str:
-    if file is None:
-        return ""
-    from hsu_worker.master.secret_file import read_token
-    from hsu_worker.wire.metadata import is_token
+    from hsu_worker.wire.secret_file import read_token
 
-    token = read_token(file)
-    if not is_token(token):
-        raise click.UsageError(f"{file} holds no token: printable ASCII without spaces is needed")
-    return token
+    return "" if file is None else read_token(file)

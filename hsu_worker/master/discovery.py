@@ -6,12 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from hsu_worker.errors import AddressError, ConfigError, MalformedAddress, NoMaster
+from hsu_worker.errors import AddressError, MalformedAddress, NoMaster
 from hsu_worker.master.folder import SOCKET, TOKEN, Owner, running_masters, runtime_folders
-from hsu_worker.master.secret_file import read_token
 from hsu_worker.wire.address import Address
 from hsu_worker.wire.launch import own_master
-from hsu_worker.wire.metadata import is_token
+from hsu_worker.wire.secret_file import check_token, read_token
 
 #: Where the token of a launched worker comes from.
 LAUNCH: Final = "this process's launch"
@@ -25,6 +24,8 @@ class Place:
     token: str = field(repr=False)
     source: str
     """Where the token comes from; empty: there is none."""
+    token_file: Path | None = None
+    """What holds it, and may hold another one later; None: no file."""
 
 
 def find_master(
@@ -92,7 +93,7 @@ def server_at(where: str, *, token_file: Path | None = None) -> Place:
         token_file = beside if beside.exists() else None
     if token_file is None:
         return Place(address=address, token="", source="")
-    return _place(address, read_token(token_file), str(token_file))
+    return _told_by(token_file, address)
 
 
 def _only(none: str, *parents: Path) -> Path:
@@ -120,23 +121,20 @@ def _in_folder(folder: Path, token_file: Path | None) -> Place:
         address = Address.parse(f"unix:{(folder / SOCKET).absolute()}")
     except AddressError as error:
         raise NoMaster(str(error)) from None
-    return _place(address, read_token(token), str(token))
+    return _told_by(token, address)
 
 
 def _at(where: str, token_file: Path | None, environ: Mapping[str, str]) -> Place:
     address = Address.parse(where)
     if token_file is None and (token := environ.get("HSU_MASTER_TOKEN")):
-        return _place(address, token, "HSU_MASTER_TOKEN")
+        check_token(token, "HSU_MASTER_TOKEN")
+        return Place(address=address, token=token, source="HSU_MASTER_TOKEN")
     named = token_file or environ.get("HSU_MASTER_TOKEN_FILE")
     beside = Path(address.path).parent / TOKEN
     if named or (address.is_unix and beside.exists()):
-        file = Path(named or beside)
-        return _place(address, read_token(file), str(file))
+        return _told_by(Path(named or beside), address)
     return Place(address=address, token="", source="")
 
 
-def _place(address: Address, token: str, source: str) -> Place:
-    if not is_token(token):
-        # What grpc would say of it shows the token.
-        raise ConfigError(f"{source} holds no token: printable ASCII without spaces is needed")
-    return Place(address=address, token=token, source=source)
+def _told_by(file: Path, address: Address) -> Place:
+    return Place(address=address, token=read_token(file), source=str(file), token_file=file)

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
-from hsu_worker.master.secret_file import read_env_file
 from hsu_worker.master.tables import UnitConfig
+from hsu_worker.wire.secret_file import read_env_file
 
 _ALWAYS = ("PATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV")
 _TELEMETRY = "OTEL_"

@@ -18,7 +18,6 @@ from hsu_worker.master.launcher import Worker
 from hsu_worker.master.logs import UnitLog
 from hsu_worker.master.means import Means
 from hsu_worker.master.registry import Registrations
-from hsu_worker.master.secret_file import read_token
 from hsu_worker.master.slots import Slots
 from hsu_worker.master.spawned import Spawned
 from hsu_worker.master.standbys import Standbys
@@ -28,6 +27,7 @@ from hsu_worker.master.tables import UnitConfig
 from hsu_worker.master.template import template_of
 from hsu_worker.master.tokens import Tokens
 from hsu_worker.wire.address import Address
+from hsu_worker.wire.secret_file import read_token
 
 log = logging.getLogger(__name__)
 

@@ -17,8 +17,8 @@ from hsu_worker.errors import ConfigError, HsuError
 from hsu_worker.master.config import Config
 from hsu_worker.master.folder import SOCKET, check_paths
 from hsu_worker.master.keeper.processes import live_processes, process_line
-from hsu_worker.master.secret_file import read_secret
 from hsu_worker.wire.address import Address
+from hsu_worker.wire.secret_file import read_secret
 
 log = logging.getLogger(__name__)
 

@@ -19,10 +19,10 @@ from typing import Any
 from hsu_worker.errors import AddressError, ConfigError
 from hsu_worker.master.duration import NEVER, parse_duration
 from hsu_worker.master.keeper.processes import LINUX
-from hsu_worker.master.secret_file import is_variable_name, read_env_file, read_token
 from hsu_worker.wire.address import Address
 from hsu_worker.wire.launch import LaunchVariables
 from hsu_worker.wire.limits import MOST
+from hsu_worker.wire.secret_file import is_variable_name, read_env_file, read_token
 
 #: Takes a TOML value and the file's folder.
 Parse = Callable[[object, Path], Any]

@@ -2,9 +2,11 @@
 
 import json
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 from hsu_worker.wire.address import Address
+from hsu_worker.wire.secret_file import read_token
 from hsu_worker.worker.log_format import LogFormat
 
 
@@ -14,6 +16,16 @@ class KnownMaster:
 
     address: Address
     token: str = field(default="", repr=False)
+    token_file: str = ""
+    """Where it came from; empty: from no file."""
+
+    def token_now(self) -> str:
+        """What lets one in by now: a master that is started again has another token.
+
+        Raises:
+            ConfigError: The file can't be read, or holds no token.
+        """
+        return read_token(Path(self.token_file)) if self.token_file else self.token
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,4 +88,4 @@ class Serving:
 
 
 def _master(given: dict[str, Any]) -> KnownMaster:
-    return KnownMaster(address=Address(**given["address"]), token=given["token"])
+    return KnownMaster(address=Address(**given.pop("address")), **given)

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Final
 
-from hsu_worker.errors import FailedPrecondition, RpcError, Unauthenticated
+from hsu_worker.errors import ConfigError, FailedPrecondition, RpcError, Unauthenticated
 from hsu_worker.gen.hsu_core import KeepPlaceRequest, RegisterRequest, RegistryClient
 from hsu_worker.wire.address import Address
 from hsu_worker.wire.connection import Connection
@@ -95,6 +95,8 @@ class Registration(NoRegistration):
                             self._accepted()
                         else:
                             problem = f"{self._to.master.address} refuses the registration: {answer.reason}"
+            except ConfigError as error:
+                problem = f"registration with {self._to.master.address}: {error}"
             except RpcError as error:
                 if accepted and self._to.stand_in and isinstance(error, FailedPrecondition):
                     self._sent_away(error.message)
@@ -129,14 +131,14 @@ class Registration(NoRegistration):
         try:
             async with self._connection() as connection:
                 await RegistryClient(connection).keep_place(request, timeout=KEEP_TIMEOUT)
-        except RpcError as error:
+        except (ConfigError, RpcError) as error:
             log.warning("the place of unit %s is not kept: %s", self._to.unit, error)
 
     @asynccontextmanager
     async def _connection(self) -> AsyncGenerator[Connection, None]:
         # One for each attempt: one to a master that is not there yet waits by its own rules.
         master = self._to.master
-        connection = Connection.open(master.address, token=master.token)
+        connection = Connection.open(master.address, token=master.token_now())
         try:
             yield connection
         finally:

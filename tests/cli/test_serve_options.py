@@ -115,7 +115,9 @@ def test_a_unit_of_the_master_that_is_named_or_in_the_environment(
 ) -> None:
     (tmp_path / "token").write_text("the-masters")
     (tmp_path / "token").chmod(0o600)
-    master = KnownMaster(address=Address(path="/m"), token="the-masters")
+    master = KnownMaster(
+        address=Address(path="/m"), token="the-masters", token_file=str(tmp_path / "token")
+    )
     stand_in = Membership(master=master, unit="u", stand_in=True)
     arguments = ("mysvc", "--as", "u", "--master-token-file", "token")
     assert stand_in == tell(*arguments, "--master", "unix:/m").membership
@@ -155,7 +157,9 @@ def test_each_option_is_a_variable_too(tell: Tell, tmp_path: Path) -> None:
         for name, value in values.items()
     }
     told = tell(**variables)
-    master = KnownMaster(address=Address(path="/m"), token="secret")
+    master = KnownMaster(
+        address=Address(path="/m"), token="secret", token_file=str(tmp_path / "file")
+    )
     assert (
         Serving(
             app="mysvc:app",

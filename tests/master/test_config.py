@@ -13,8 +13,8 @@ from hsu_worker.master.config import Config, MasterConfig, UnitConfig, keys_tabl
 from hsu_worker.master.environment import child_environment
 from hsu_worker.master.keys import keys_of
 from hsu_worker.master.policy import Restart
-from hsu_worker.master.secret_file import read_token
 from hsu_worker.master.values import toml
+from hsu_worker.wire.secret_file import read_token
 
 CPU = min(os.sched_getaffinity(0))
 APP = 'app = "m:App"'

@@ -6,6 +6,7 @@ import stat
 from pathlib import Path
 
 from hsu_worker.errors import ConfigError
+from hsu_worker.wire.metadata import is_token
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -62,12 +63,23 @@ def read_token(path: Path) -> str:
     """The token in a file that only its owner can open.
 
     Raises:
-        ConfigError: It can't be read, others can open it, or it is empty.
+        ConfigError: It can't be read, others can open it, it is empty, or it holds no token.
     """
     token = read_secret(path).strip()
     if not token:
         raise ConfigError(f"{path}: empty; write the token into it")
+    check_token(token, str(path))
     return token
+
+
+def check_token(token: str, source: str) -> None:
+    """Refuse what can't be presented: what grpc would say of it shows it.
+
+    Raises:
+        ConfigError: It is no token. The message names `source`, and holds nothing of it.
+    """
+    if not is_token(token):
+        raise ConfigError(f"{source} holds no token: printable ASCII without spaces is needed")
 
 
 def _check(path: Path, status: os.stat_result) -> None:
