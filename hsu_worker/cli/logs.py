@@ -8,6 +8,7 @@ import click
 
 from hsu_worker.cli import _completing
 from hsu_worker.cli._asking import ask, asks_a_master, plain, print_json
+from hsu_worker.cli._copies import Copies
 
 if TYPE_CHECKING:
     from hsu_worker.master.logs import LogLine
@@ -43,11 +44,13 @@ def command(
     """Show the output and the log records of a unit.
 
     Each line has its time, its generation, and where it comes from: stdout, stderr, or the name of
-    a logger. With --json, each is a JSON document of its own, and so is the number of lines that
-    were lost before it.
+    a logger. A failure that stderr has shown is not shown again as a record. With --json, each is a
+    JSON document of its own, and so is the number of lines that were lost before it.
     """
     if after is not None and tail is not None:
         raise click.UsageError("--after and --tail exclude each other")
+
+    copies = Copies()
 
     async def show(master: "RemoteMaster") -> None:
         async for batch in master.follow_log(unit, after=after or 0, tail=tail or 0, follow=follow):
@@ -58,7 +61,7 @@ def command(
             for line in batch.lines:
                 if as_json:
                     print_json(line._asdict(), indent=None)
-                else:
+                elif not copies.is_one(line):
                     click.echo(_text(line))
 
     try:

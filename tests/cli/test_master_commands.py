@@ -111,6 +111,17 @@ async def test_ctrl_c_ends_the_waiting_and_not_the_start(shell: Shell) -> None:
     assert (1, b"", b"\nAborted!\n") == (process.returncode, out, errors)
 
 
+async def test_a_failing_lifespan_is_shown_once(shell: Shell) -> None:
+    (shell.folder / "fail").touch()
+    async with running(shell):
+        await shell.run("start", "u")
+        text = await shell.out("logs", "u")
+        told = [json.loads(line) for line in (await shell.out("logs", "u", "--json")).splitlines()]
+    assert 1 == text.count("Traceback")
+    # For machines nothing is left out.
+    assert 2 == sum("Traceback" in line["text"] for line in told)
+
+
 async def test_a_unit_is_swapped(shell: Shell) -> None:
     service = (shell.folder / "mysvc.py").read_text()
     (shell.folder / "other.py").write_text(service.replace('"loading"', '"loading another"'))
