@@ -110,7 +110,9 @@ class Spawned(Worker):
         if self._slots is None or self._process is not None:
             yield
             return
+        self.progress = self.detail = "waits for a start slot"
         release = await self._slots.take()
+        self.progress = self.detail = ""
         self._announced.add_done_callback(lambda _: release())
         try:
             yield

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from hsu_worker.errors import DeadlineExceeded
 from hsu_worker.master import slots
 from hsu_worker.master.slots import Slots
 from tests.gen.hsu_test_kinds import Ask, Kinds
@@ -82,3 +83,31 @@ async def test_spawns_come_one_after_the_other_and_forks_at_once(
 
         assert most == begun
         assert 6 == len(set(starts(tmp_path)))
+
+
+async def test_who_waits_for_a_slot_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slots, "SHARE", 60.0)
+    monkeypatch.setattr(slots, "processors", lambda: 1)
+    before = f"{count_starts(tmp_path)}\nwhile not Path('go').exists(): time.sleep(0.001)\n"
+    units = "\n".join(
+        text(app(tmp_path, before=before), 'launcher = "spawn"').replace("units.u", f"units.u{n}")
+        for n in range(2)
+    )
+    async with running(tmp_path, f'{units}\n[routes]\n"hsu.test.v1.Kinds" = "u0"') as it:
+        first = asyncio.create_task(it.master.start("u0"))
+        await until(lambda: (tmp_path / "starts").exists())
+        with pytest.raises(DeadlineExceeded) as caught:
+            await it.master.client(Kinds, unit="u1").unary(Ask(), timeout=0.1)
+        waiting = it.master.status()["u1"]
+        (tmp_path / "go").touch()
+        await first
+        await it.master.start("u1")
+        served = it.master.status()["u1"]
+
+    says = "waits for a start slot"
+    expected = f"unit 'u1': the time ran out while waiting for it (starting): {says}"
+    assert expected == caught.value.message
+    assert ("starting", says) == (waiting.phase, waiting.detail)
+    assert served.detail.startswith("pid ")
