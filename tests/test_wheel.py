@@ -5,9 +5,11 @@ import os
 import subprocess
 import sys
 import tarfile
+import tempfile
 import zipfile
 from collections.abc import Callable
 from importlib.metadata import distributions, version
+from itertools import takewhile
 from pathlib import Path
 from typing import TypeAlias
 
@@ -107,15 +109,7 @@ def run(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder = tmp_path_factory.mktemp("elsewhere")
     programs = folder / "environment" / "bin"
     output(sys.executable, "-m", "venv", folder / "environment", cwd=folder)
-    # The versions that these tests run on, so that pip finds most of them in its cache.
-    constraints = folder / "constraints.txt"
-    constraints.write_text(
-        "".join(
-            f"{found.name}=={found.version}\n"
-            for found in distributions()
-            if found.name not in ("hsu-worker", "pip", "setuptools")
-        )
-    )
+    constraints = constrained(folder)
     pip = (programs / "python", "-m", "pip", "--disable-pip-version-check", "install", "--quiet")
     wanted = (f"{wheel}[gen]", "pytest", "types-protobuf")
     output(*pip, "--constraint", constraints, *wanted, cwd=folder)
@@ -124,6 +118,19 @@ def run(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
         return output(programs / program, *arguments, cwd=folder / cwd)
 
     return run
+
+
+def constrained(folder: Path) -> Path:
+    """The versions that these tests run on, so that pip finds most of them in its cache."""
+    constraints = folder / "constraints.txt"
+    constraints.write_text(
+        "".join(
+            f"{found.name}=={found.version}\n"
+            for found in distributions()
+            if found.name not in ("hsu-worker", "pip", "setuptools")
+        )
+    )
+    return constraints
 
 
 def output(*command: str | Path, cwd: Path) -> str:
@@ -185,6 +192,47 @@ def test_a_new_project_passes_its_tests(run: Run) -> None:
     assert "8 passed in " in run("python", "-m", "pytest", "-q", cwd="my-svc")
     run("hsu-worker", "new", "small", "--minimal")
     assert "4 passed in " in run("python", "-m", "pytest", "-q", cwd="small")
+
+
+def test_what_new_prints_in_a_clone_works_as_it_is_printed(wheel: Path, tmp_path: Path) -> None:
+    [archive] = wheel.parent.glob("*.tar.gz")
+    with tarfile.open(archive) as opened:
+        opened.extractall(tmp_path, filter="data")
+    [clone] = tmp_path.glob("hsu_worker-*")
+    programs = Path(sys.executable).parent
+    said = output(programs / "hsu-worker", "new", "my-svc", "--minimal", cwd=tmp_path)
+    steps = [line.strip() for line in said.splitlines() if line.startswith("  ")]
+    assert f"pip wheel --no-deps --wheel-dir {ROOT}/dist {ROOT}" in steps
+    # The last one goes on for ever.
+    script = "\n".join(["set -e", *steps[:-1], f"exec {steps[-1]}"]).replace(str(ROOT), str(clone))
+
+    with (
+        tempfile.TemporaryDirectory(prefix="hsu-t-") as runtime,
+        (tmp_path / "printed").open("w+") as printed,
+        subprocess.Popen(
+            ["sh", "-c", script],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=printed,
+            text=True,
+            cwd=tmp_path,
+            env={
+                "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
+                "HOME": os.environ["HOME"],
+                "PIP_CONSTRAINT": str(constrained(tmp_path)),
+                "XDG_RUNTIME_DIR": runtime,
+            },
+        ) as process,
+    ):
+        assert process.stdout
+        lines = iter(process.stdout.readline, "")
+        told = "".join(takewhile(lambda line: not line.startswith("my-svc at unix:"), lines))
+        is_there = process.poll() is None
+        process.terminate()
+
+    assert is_there, told + (tmp_path / "printed").read_text()
+    assert "4 passed in " in told
+    assert 0 == process.returncode
 
 
 def test_the_linters_find_nothing_in_a_new_project(run: Run) -> None:
