@@ -117,7 +117,10 @@ class Reloader:
             await asyncio.wait((watching,))
         if self._failure is not None:
             raise self._failure
-        return 0 if len(self._signals) == 1 else 128 + self._signals[-1]
+        by_signal = 128 + self._signals[-1]
+        # Two that come at once are one to a busy process, and the worker may have heard both.
+        is_hurried = len(self._signals) > 1 or (self._child and self._child.code == by_signal)
+        return by_signal if is_hurried else 0
 
     async def _run_one(self) -> int | None:
         """One worker, until nothing is left of it; returns the exit code when it was the last."""

@@ -1,6 +1,7 @@
 """`serve --reload`: a worker that starts anew when its code has changed."""
 
 import asyncio
+import os
 import signal
 from asyncio.subprocess import Process
 from collections.abc import AsyncGenerator
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from hsu_worker.errors import Unavailable
 from hsu_worker.gen.hsu_core import Core, ShutdownRequest
 from hsu_worker.wire.address import Address
 from tests.gen.hsu_test_kinds import Ask, Kinds
@@ -159,6 +161,23 @@ async def test_a_second_signal_ends_everything_at_once(tmp_path: Path) -> None:
         assert [] == processes_in(tmp_path)
         await asyncio.wait((call,))
         assert call.exception() is not None
+
+
+async def test_a_second_signal_that_only_the_worker_has_heard_is_one(tmp_path: Path) -> None:
+    # To a busy reloader two that come at once are one.
+    target = write(tmp_path, body=WAITS)
+    async with reloading(tmp_path, target) as process:
+        call = asyncio.create_task(says(await served_at(process)))
+        await until((tmp_path / "called").exists)
+        [worker] = starts(tmp_path)
+        process.send_signal(signal.SIGINT)
+        await line_with(process, "leaving: its reloader leaves")
+        os.kill(worker, signal.SIGINT)
+        await line_with(process, "leaving: SIGINT")
+        os.kill(worker, signal.SIGINT)
+        assert 130 == await asyncio.wait_for(process.wait(), 20)
+        with pytest.raises(Unavailable):
+            await call
 
 
 async def test_a_killed_reloader_leaves_no_worker_behind(tmp_path: Path) -> None:
