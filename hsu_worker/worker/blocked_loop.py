@@ -13,13 +13,13 @@ import selectors
 import sys
 import threading
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import takewhile
 from types import FrameType
 from typing import Any, Final, NamedTuple
 
-from hsu_worker.serving.calls import Calls
+from hsu_worker.serving.calls import Calls, ServedCall
 from hsu_worker.worker.lifecycle import LIFESPANS
 
 log = logging.getLogger(__name__)
@@ -159,23 +159,26 @@ class _Watch:
                 pardoned = _Turn.now()
 
     def _tell(self, owed: "_Turn") -> bool:
-        # At once: what is seen may go on at any moment.
+        # At once: what is seen may go on at any moment, and after native code does as soon as it can.
         stack = list(_outwards(sys._current_frames().get(self._loops_thread)))
-        who, cure = self._who(asyncio.current_task(self._loop))
+        task = asyncio.current_task(self._loop)
+        running = [call for calls in self.calls for call in calls.running()]
+        seconds = time.monotonic() - owed.since
+        if owed is not self._owed:
+            return False
         if not stack or stack[0].file == selectors.__file__:
             # It waits for something to do, and is only slow to learn that it has.
             return False
         if any(_DEBUGGER.search(line.file) for line in stack):
             # Somebody sits at a breakpoint, and knows it.
             return False
-        if owed is not self._owed:
-            return False
+        who, cure = _who(task, running)
         self._told = owed
         log.warning(
             "%s has kept the event loop from turning for at least %.1f s, and nothing else is "
             "answered: %s; %s",
             who,
-            time.monotonic() - owed.since,
+            seconds,
             _place(stack),
             cure,
         )
@@ -186,20 +189,20 @@ class _Watch:
         log.warning("the event loop turns again, after at least %.1f s", after)
         self._stirred.set()
 
-    def _who(self, task: "asyncio.Task[Any] | None") -> tuple[str, str]:
-        for calls in self.calls:
-            for call in calls.running():
-                if call.task is task:
-                    return (
-                        f"{call.interface.name}/{call.method.name} (call {call.id})",
-                        "make the handler a plain `def`, or run this in asyncio.to_thread",
-                    )
-        cure = "run this in asyncio.to_thread"
-        if task is None:
-            return "a callback", cure
-        if task.get_name() == LIFESPANS:
-            return "a lifespan", f"make it a plain generator, or {cure}"
-        return f"the task {getattr(task.get_coro(), '__qualname__', task.get_name())}", cure
+
+def _who(task: "asyncio.Task[Any] | None", running: Sequence[ServedCall]) -> tuple[str, str]:
+    for call in running:
+        if call.task is task:
+            return (
+                f"{call.interface.name}/{call.method.name} (call {call.id})",
+                "make the handler a plain `def`, or run this in asyncio.to_thread",
+            )
+    cure = "run this in asyncio.to_thread"
+    if task is None:
+        return "a callback", cure
+    if task.get_name() == LIFESPANS:
+        return "a lifespan", f"make it a plain generator, or {cure}"
+    return f"the task {getattr(task.get_coro(), '__qualname__', task.get_name())}", cure
 
 
 class _Turn(NamedTuple):

@@ -243,6 +243,34 @@ async def test_a_loop_of_another_make_is_asked_for_turns(
     assert 4 == len(told.lines)
 
 
+class Held:
+    """A thread that names what it has seen while the loop turns again: native code had held it up."""
+
+    def __init__(self) -> None:
+        self.seen, self.turned = threading.Event(), threading.Event()
+
+    def search(self, _file: str) -> None:
+        self.seen.set()
+        assert self.turned.wait(30)
+
+
+async def test_what_was_seen_is_told_though_the_loop_turns_meanwhile(
+    told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = Held()
+    monkeypatch.setattr(blocked_loop, "_DEBUGGER", held)
+    async with running(App(AsyncKinds(), blocked_loop=SOON)):
+        asyncio.get_running_loop().call_soon(held.seen.wait, 30)
+        # The turn that is held up, and the next one.
+        for _ in range(3):
+            await asyncio.sleep(0)
+        held.turned.set()
+        async with asyncio.timeout(30):
+            await told.turns_again.wait()
+
+    assert told.lines[0].startswith("a callback has kept the event loop from turning")
+
+
 BACKTRACKS = """
 async def unary(self, request):
     import re
