@@ -87,7 +87,6 @@ async def test_a_handler_in_a_thread_stops_there_too(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("arguments", [[], ["--reload"]])
-@pytest.mark.timeout(30)
 async def test_ctrl_c_twice_leaves_the_debugger_and_the_worker(
     tmp_path: Path, arguments: list[str]
 ) -> None:
