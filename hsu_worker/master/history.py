@@ -12,6 +12,9 @@ log = logging.getLogger(__name__)
 #: Events that are kept of each unit.
 KEPT = 100
 
+#: What stops a worker that nobody wanted to end.
+UNWANTED = ("exit", "start", "liveness")
+
 
 class History:
     """The last events of a unit.

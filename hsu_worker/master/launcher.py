@@ -107,6 +107,9 @@ class Worker(ABC):
             leaving: It is on its way out by itself: a signal would only cut it short.
         """
 
+    def ends(self) -> None:  # noqa: B027  most have nobody after them
+        """It was decided that it ends, be it after its calls: whoever comes after this master has to know."""
+
     async def stop_warm(self) -> None:
         """Core.Stop, within the unit's `grace`: its lifespans are left, and it lives.
 

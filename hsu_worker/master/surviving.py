@@ -172,9 +172,8 @@ class Surviving(Spawned):
 
     async def stop(self, *, force: bool = False, leaving: bool = False) -> Ending:
         """As `Spawned`; when the master leaves, it is let go, and goes on."""
-        if self._stranger or (
-            self._survivors.leaving and self._outlives and not (force or leaving)
-        ):
+        ends = force or leaving or self._record.ending
+        if self._stranger or (self._survivors.leaving and self._outlives and not ends):
             return await self._let_go()
         self._note_end()
         how = await super().stop(force=force, leaving=leaving)
@@ -183,11 +182,20 @@ class Surviving(Spawned):
         self._survivors.remove(self._instance)
         return how
 
+    def ends(self) -> None:
+        """As `Worker`; that the master leaves is no decision about it."""
+        if not self._survivors.leaving:
+            self._note_end()
+
     def _note_end(self) -> None:
         # Whatever happens to this master, the next one goes on with it.
+        if self._record.ending or self._stranger:
+            return
         if self._outlives:
             with suppress(LaunchError):
                 self._note(ending=True)
+        # Before it outlives the master, its record is still to be written.
+        self._record = replace(self._record, ending=True)
 
     async def _let_go(self) -> Ending:
         await cancel(self._follower)

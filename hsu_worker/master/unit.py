@@ -16,11 +16,11 @@ from hsu_worker.master.alarm import Alarm
 from hsu_worker.master.dependencies import Dependents
 from hsu_worker.master.event import Event, Kind
 from hsu_worker.master.handshake import check_replaces
-from hsu_worker.master.history import History
+from hsu_worker.master.history import UNWANTED, History
 from hsu_worker.master.instance import Instance
 from hsu_worker.master.launcher import Worker
 from hsu_worker.master.logs import UnitLog
-from hsu_worker.master.policy import refusals
+from hsu_worker.master.policy import places, refusals
 from hsu_worker.master.specs import Specs
 from hsu_worker.master.start_wait import StartWait, StartWaits
 from hsu_worker.master.tables import UnitConfig
@@ -29,9 +29,6 @@ from hsu_worker.master.waiters import Waiters
 from hsu_worker.wire.chain import cycle
 from hsu_worker.wire.connection import Connection, Lease, check_loop
 from hsu_worker.wire.status import from_grpc
-
-#: What stops a worker that nobody wanted to end.
-_UNWANTED = ("exit", "start", "liveness")
 
 #: What is started beside the one that serves, to take its place.
 _BESIDE = ("swap", "stand-in")
@@ -303,6 +300,9 @@ class Unit:
             self._note_calls(event)
         before = self._state
         self._state, effects = policy.decide(before, event, self._loop.time())
+        # Before anybody can have seen what follows.
+        for number in places.sent_away(before, self._state):
+            self._instances[number].worker.ends()
         if refusals.may_differ(before, self._state):
             self.on_standing()
         if isinstance(event, policy.Started) and self._state.serves(event.generation):
@@ -371,7 +371,7 @@ class Unit:
         ending = await instance.stop(force=effect.force)
         detail = effect.why if kind in ("exited", "failed") else ending.text
         seconds = self._loop.time() - began
-        crash = instance.crash(ending) if effect.trigger in _UNWANTED else None
+        crash = instance.crash(ending) if effect.trigger in UNWANTED else None
         self.history.add(number, kind, effect.trigger, detail, seconds=seconds, crash=crash)
         for each in instance.consequences:
             self.history.add(number, each.kind, each.trigger, each.why)

@@ -33,6 +33,7 @@ def test_no_seed_breaks_a_promise(first: int) -> None:
     machines = [play(seed) for seed in range(first, first + BLOCK)]
     assert sum(machine.kills for machine in machines) > BLOCK / 2
     assert sum(machine.promises.adopted for machine in machines) > BLOCK / 20
+    assert sum(machine.promises.upheld for machine in machines) > BLOCK / 20
     assert sum(machine.promises.read_on for machine in machines) > BLOCK / 20
 
 

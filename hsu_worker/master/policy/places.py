@@ -75,6 +75,20 @@ def drained(state: State, generation: Generation, now: float, trigger: str, why:
     )
 
 
+def sent_away(before: State, after: State) -> list[int]:
+    """The generations that were to go on, and are to end now: at once, or after the calls that they have."""
+    return [
+        each.number
+        for each in after.generations
+        if _ends(each) and (known := before.find(each.number)) is not None and not _ends(known)
+    ]
+
+
+def _ends(generation: Generation) -> bool:
+    """Nothing brings it back."""
+    return generation.stop_asked or generation.phase in (Phase.DRAINING, Phase.STOPPING)
+
+
 def served(state: State, generation: Generation, now: float) -> State:
     """The state with what the generation served counted, if it is the one that calls went to."""
     if generation is not state.current or generation.phase is not Phase.READY:

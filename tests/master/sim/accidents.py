@@ -28,9 +28,12 @@ async def deed(machine: "Machine", units: Units) -> None:
     await asyncio.sleep(dice.uniform(0.0, 6.0))
     name = dice.choice([*units])
     what = dice.choice(
-        ("start", "start", "stop", "restart", "swap", "swap", "swap", "end", "keeper", "stranger")
+        (
+            *("start", "start", "stop", "restart", "swap", "swap", "swap"),
+            *("end", "keeper", "stranger", "call", "call", "call"),
+        )
     )
-    if not machine.step():
+    if units.closed or not machine.step():
         return
     machine.note(f"{what} {name}")
     with suppress(HsuError):
@@ -49,6 +52,9 @@ async def deed(machine: "Machine", units: Units) -> None:
                     kernel.end(dice.choice(mine), FAILED)
             case "keeper":
                 machine.kill_keeper()
+            case "call":
+                async with units[name].lease(None)(None):
+                    await asyncio.sleep(dice.uniform(0.0, 8.0))
             case _:
                 kernel.stranger()
 

@@ -17,6 +17,7 @@ from typing import Any, Final
 from hsu_worker.master.config import Config
 from hsu_worker.master.event import Event
 from hsu_worker.master.keeping import Keeper
+from hsu_worker.master.launcher import cancel
 from hsu_worker.master.launchers import Launchers
 from hsu_worker.master.output import OutputPipe
 from hsu_worker.master.output_files import OutputFiles
@@ -37,6 +38,9 @@ from tests.master.sim.promises import Promises
 #: Seconds in which all that goes on comes to its end.
 SETTLE: Final = 25.0
 
+#: Seconds between two looks at what was decided.
+LOOK: Final = 0.25
+
 #: Lines that a worker prints.
 LINES: Final = 20
 
@@ -55,7 +59,7 @@ ping = "never"
 stall = "5s"
 start_timeout = "20s"
 grace = "1s"
-drain = "500ms"
+drain = "{drain}"
 backoff = "100ms"
 backoff_most = "1s"
 """
@@ -138,6 +142,7 @@ class Machine:
                 table=self.dice.choice((1, 1, 1, 1, 1, 2)),
                 preload=self.dice.choice(("true", "true", "false")),
                 restart=self.dice.choice(("on-demand", "on-failure", "always", "never")),
+                drain=self.dice.choice(("500ms", "3s")),
             )
             for name in names
         )
@@ -156,7 +161,7 @@ class Machine:
         if doomed and self.dice.random() < 0.6:
             self._fuse = self.dice.randint(1, 90)
         elif doomed:
-            loop.call_later(self.dice.uniform(0.0, 9.0), self.kill)
+            loop.call_later(self.dice.uniform(0.0, 9.0), self._kill_at_rest)
         try:
             loop.run_until_complete(task)
         except Exception as error:
@@ -179,6 +184,20 @@ class Machine:
             self.kill_keeper()
         self._leave_behind()
         asyncio.get_running_loop().stop()
+
+    def _kill_at_rest(self) -> None:
+        """Between two steps: what it has decided others may have seen."""
+        self._look()
+        self.kill()
+
+    def _look(self) -> None:
+        if self._alive and self._units is not None:
+            self.promises.decide(self._units)
+
+    async def _look_on(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK)
+            self._look()
 
     def kill_keeper(self) -> None:
         for link in self._links:
@@ -234,16 +253,24 @@ class Machine:
                 self.promises.told(unwatched, told)
             units.begin(config.units)
             deeds = self.dice.randint(0, 6) if units else 0
-            await asyncio.gather(*(accidents.deed(self, units) for _ in range(deeds)))
-            await asyncio.sleep(SETTLE)
+            tasks = [asyncio.create_task(accidents.deed(self, units)) for _ in range(deeds)]
+            looking = asyncio.create_task(self._look_on())
+            hasty = self.dice.random() < 0.5
+            if hasty:
+                await asyncio.sleep(self.dice.uniform(0.0, 9.0))
+            else:
+                await asyncio.gather(*tasks)
+                await asyncio.sleep(SETTLE)
             before = self.promises.going_on(self.kernel, units)
-            if self._alive:
+            self.promises.upheld += bool(self._alive and self.promises.open_drains(units))
+            if self._alive and not hasty:
                 self.promises.settled(self.kernel, units, self.folder)
             await units.close()
+            await cancel(looking, *tasks)
             await units.close_logs()
             await launchers.close()
         if self._alive:
-            self.promises.left(before, self.folder)
+            self.promises.left(self.kernel, before, self.folder)
 
     def _failed(self, life: int, _loop: object, context: dict[str, Any]) -> None:
         if self._alive and self.lives == life:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hsu_worker.master.event import Event
-from hsu_worker.master.policy import Phase
+from hsu_worker.master.policy import Generation, Phase
 from hsu_worker.master.spawned import Spawned
 from hsu_worker.master.surviving import launch_digest
 from hsu_worker.master.tables import UnitConfig
@@ -25,6 +25,10 @@ class Promises:
         """Instances whose records somebody has damaged."""
         self.adopted = 0
         """How many workers found another master."""
+        self.upheld = 0
+        """How often a master began to leave while one was on its way out."""
+        self.decided: set[str] = set()
+        """Instances that are to end, as somebody has decided."""
         self.read_on = 0
         """How often a master has read on what another one had begun."""
         self._heard: dict[str, int] = {}
@@ -100,11 +104,28 @@ class Promises:
                 continue
             self.expect(not adopted.untouchable, f"{adopted} is adopted: {adopted.untouchable}")
             self.expect(not adopted.leaving, f"{adopted} is adopted on its way out")
+            undone = adopted.instance in self.decided
+            self.expect(not undone, f"{adopted} is adopted, and its end was decided")
             same = adopted.variables.get("TABLE") == unit.config.env["TABLE"]
             self.expect(same, f"{adopted} of another table is adopted")
             self.expect(
                 unit.config.survivor == "adopt", f"{adopted} is adopted, and was not wanted"
             )
+
+    def decide(self, units: Units) -> None:
+        """Look at who is on its way out, and not because the master leaves."""
+        for name in units:
+            unit = _unit(units, name)
+            for each in unit.state.generations:
+                worker = unit._instances[each.number].worker
+                if isinstance(worker, Spawned) and (each.stop_asked or drains(each)):
+                    self.decided.add(worker._instance)
+
+    def open_drains(self, units: Units) -> list[Generation]:
+        """Who has calls, and is on its way out by what somebody has decided."""
+        return [
+            each for name in units for each in _unit(units, name).state.generations if drains(each)
+        ]
 
     def settled(self, kernel: Kernel, units: Units, folder: Path) -> None:
         """Nothing has happened for a while: one worker a unit, each in a record, each record of one."""
@@ -157,8 +178,11 @@ class Promises:
             and not proc.leaving
         ]
 
-    def left(self, before: list[Proc], folder: Path) -> None:
-        """A master has left in order: who survives goes on, and the next one can find it."""
+    def left(self, kernel: Kernel, before: list[Proc], folder: Path) -> None:
+        """A master has left in order: who survives goes on, the next one can find it, and all else has ended."""
+        for proc in kernel.workers():
+            undone = proc.instance in self.decided and not proc.untouchable
+            self.expect(not undone, f"{proc} goes on, and its end was decided")
         told = {record["instance"] for record in records(folder)}
         for proc in before:
             self.expect(
@@ -188,6 +212,11 @@ def _unit(units: Units, name: str) -> Unit:
     unit = units[name]
     assert isinstance(unit, Unit)
     return unit
+
+
+def drains(generation: Generation) -> bool:
+    """It has calls and is on its way out, as somebody has decided."""
+    return generation.phase is Phase.DRAINING and generation.trigger != "master"
 
 
 def _workers(units: Units, name: str) -> list[Spawned]:

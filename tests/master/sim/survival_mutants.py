@@ -146,6 +146,33 @@ MUTANTS: tuple[tuple[Mutant, ...], ...] = (
     ),
     (
         Mutant(
+            "a decision is recorded when its calls have ended",
+            "T24",
+            "surviving:Surviving.ends",
+            "self._note_end()",
+            "pass",
+        ),
+    ),
+    (
+        Mutant(
+            "a master that leaves lets go what was to end",
+            "T24",
+            "surviving:Surviving.stop",
+            " or self._record.ending",
+            "",
+        ),
+    ),
+    (
+        Mutant(
+            "a master that leaves ends what it finds with calls",
+            "T24",
+            "surviving:Surviving.ends",
+            "if not self._survivors.leaving:",
+            "if True:",
+        ),
+    ),
+    (
+        Mutant(
             "a worker of another table is adopted",
             "T24",
             "launchers:_unwanted",
