@@ -72,6 +72,8 @@ class Surviving(Spawned):
             address=str(self._asked),
             token=self._token,
             master_token=self._gateway_token,
+            pid=0,
+            start=0,
         )
         self._files = OutputFiles(
             survivors.path(self._instance, "cursor"), self._instance, lambda: self.log

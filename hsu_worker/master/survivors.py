@@ -9,7 +9,7 @@ import re
 import tempfile
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Final
 
@@ -32,7 +32,10 @@ _held: set[Path] = set()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """One worker that outlives its master. Every field has to agree before it is adopted."""
+    """One worker that outlives its master. Every field has to agree before it is adopted.
+
+    A field with a default may be missing in what an earlier version of the program wrote; `version` may not.
+    """
 
     unit: str
     instance: str
@@ -45,12 +48,12 @@ class Record:
     address: str
     token: str = field(repr=False)
     master_token: str = field(repr=False)
-    pid: int = 0
+    pid: int
     """0: it was about to be spawned, and is bound to the master that did it."""
-    start: int = 0
+    start: int
     """When its process started, in the kernel's ticks."""
     ending: bool = False
-    """A master has begun to end it, and meant it."""
+    """A master has decided that it ends, be it after its calls."""
     version: int = _VERSION
 
     @property
@@ -223,7 +226,9 @@ def boot_id() -> str:
 def _parsed(path: Path) -> Record:
     """Raises HsuError, ValueError, TypeError: It is none."""
     found = json.loads(read_secret(path))
-    if not isinstance(found, dict) or found.keys() != {each.name for each in fields(Record)}:
+    known = {each.name for each in fields(Record)}
+    needed = {each.name for each in fields(Record) if each.default is MISSING} | {"version"}
+    if not isinstance(found, dict) or not needed <= found.keys() <= known:
         raise ValueError("it has other fields")
     record = Record(**found)
     for each in fields(Record):
