@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import os
-from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -15,13 +15,14 @@ from hsu_worker.master.environment import child_environment
 from hsu_worker.master.folder import check_paths
 from hsu_worker.master.keeping import Keeper
 from hsu_worker.master.launcher import Worker
+from hsu_worker.master.leftovers import Leftovers
 from hsu_worker.master.logs import UnitLog
 from hsu_worker.master.means import Means
 from hsu_worker.master.registry import Registrations
 from hsu_worker.master.slots import Slots
 from hsu_worker.master.spawned import Spawned
 from hsu_worker.master.standbys import Standbys
-from hsu_worker.master.surviving import Surviving, end_leftover, launch_digest
+from hsu_worker.master.surviving import Surviving, launch_digest
 from hsu_worker.master.survivors import Record, Survivors
 from hsu_worker.master.tables import UnitConfig
 from hsu_worker.master.template import template_of
@@ -47,6 +48,7 @@ class Launchers:
     survivors: Survivors | None = None
     """Of this master and those before it; None: no worker outlives it."""
     slots: Slots = field(default_factory=Slots, repr=False)
+    leftovers: Leftovers = field(default_factory=Leftovers, repr=False)
     _unforkable: dict[str, str] = field(default_factory=dict, repr=False)
     """Why units were spawned that should have been forked."""
     _standbys: dict[str, Standbys] = field(default_factory=dict, repr=False)
@@ -73,8 +75,7 @@ class Launchers:
                 )
 
     async def sort_survivors(self, units: Mapping[str, UnitConfig]) -> list[str]:
-        """End what an earlier master left, and nobody wants; returns the units that have one to adopt."""
-        ending: list[Awaitable[None]] = []
+        """Begin to end what an earlier master left, and nobody wants; returns the units that have one to adopt."""
         rivals: dict[str, list[Surviving]] = {}
         for record in self.survivors.read() if self.survivors else ():
             unit = units.get(record.unit)
@@ -86,9 +87,8 @@ class Launchers:
                 pid, start = record.found()
                 record = replace(record, pid=pid, start=start)
             unit = unit or UnitConfig(name=record.unit, command=("-",), implements=())
-            ending.append(_end(self._surviving(unit, record), why))
-        ending += [self._choose(name, workers) for name, workers in rivals.items()]
-        await asyncio.gather(*ending)
+            self.leftovers.end(self._surviving(unit, record), why)
+        await asyncio.gather(*(self._choose(name, workers) for name, workers in rivals.items()))
         return [*self._adoptable]
 
     async def _choose(self, unit: str, workers: Sequence[Surviving]) -> None:
@@ -97,9 +97,11 @@ class Launchers:
             if number == len(workers) or await worker.meet():
                 self._adoptable[unit] = worker
                 why = "a swap was under way, and the older one is adopted"
-                await asyncio.gather(*[_end(each, why) for each in workers[number:]])
+                for each in workers[number:]:
+                    self.leftovers.end(each, why)
                 return
-            await end_leftover(worker, "a swap was under way, and it does not answer")
+            why = "a swap was under way, and it does not answer"
+            self.leftovers.end(worker, why, ask=False)
 
     def leave(self) -> None:
         """The master leaves: what outlives it is let go from now on, not ended."""
@@ -142,8 +144,9 @@ class Launchers:
             self._standbys[unit].drain()
 
     async def close(self) -> None:
-        """End all that stands by, and wait until nothing is left of it."""
-        await asyncio.gather(*(each.close() for each in self._standbys.values()))
+        """End all that stands by, and wait until nothing is left of it, and of what is being ended."""
+        standbys = (each.close() for each in self._standbys.values())
+        await asyncio.gather(self.leftovers.all_cleared(), *standbys)
 
     def make(self, unit: UnitConfig, generation: int, unit_log: UnitLog) -> Worker:
         """The worker of a generation; it does nothing before its `start`."""
@@ -191,11 +194,6 @@ class Launchers:
 
 def _template(unit: UnitConfig) -> Mapping[str, object] | None:
     return template_of(unit, child_environment(unit, os.environ))
-
-
-async def _end(worker: Surviving, why: str) -> None:
-    await worker.meet()
-    await end_leftover(worker, why)
 
 
 def _unwanted(record: Record, unit: UnitConfig) -> str:

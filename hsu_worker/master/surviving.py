@@ -1,8 +1,8 @@
 """A worker that goes on when the master ends, and that the next master adopts."""
 
+import asyncio
 import hashlib
 import json
-import logging
 import os
 from contextlib import suppress
 from dataclasses import replace
@@ -22,7 +22,8 @@ from hsu_worker.master.tables import UnitConfig
 from hsu_worker.wire.address import Address
 from hsu_worker.wire.announce import Announcement
 
-log = logging.getLogger(__name__)
+#: Seconds that a worker has to answer whose adoption, or end, waits for it.
+MEET_WITHIN: Final = 3.0
 
 _SOURCES: Final = ("stdout", "stderr")
 
@@ -96,8 +97,9 @@ class Surviving(Spawned):
     async def meet(self) -> bool:
         """Find the one that was recorded, and no more: it may not be there, be another one, or not answer."""
         try:
-            await self._in_time(self._find)
-        except StartError:
+            async with asyncio.timeout(MEET_WITHIN):
+                await self._in_time(self._find)
+        except (StartError, TimeoutError):
             return False
         return True
 
@@ -210,17 +212,6 @@ class Surviving(Spawned):
             self._survivors.refuse(self._record)
             return Ending(text=f"pid {self._record.pid} is left alone")
         return Ending(text=f"pid {self._record.pid} goes on, for the next master", clean=True)
-
-
-async def end_leftover(worker: Surviving, why: str) -> None:
-    """End what an earlier master has left, and nobody wants; one that was met is asked first."""
-    ending = await worker.stop()
-    log.warning(
-        "unit %r: what an earlier master left is not adopted: %s; its end: %s",
-        worker.unit.name,
-        why,
-        ending.text,
-    )
 
 
 def _unwatched() -> Ending:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from typing import Any, Final
 
 from hsu_worker.interface import AnyInterface
@@ -12,7 +13,7 @@ from hsu_worker.master.changes import Changes, changed
 from hsu_worker.master.config import Config
 from hsu_worker.master.dependencies import Dependencies, bound_waits, close_in_order
 from hsu_worker.master.event import Event
-from hsu_worker.master.launcher import Worker
+from hsu_worker.master.launcher import Worker, cancel
 from hsu_worker.master.launchers import Launchers
 from hsu_worker.master.log_file import LogFile
 from hsu_worker.master.logs import UnitLog
@@ -23,7 +24,7 @@ from hsu_worker.master.tables import UnitConfig
 from hsu_worker.master.unit import Unit
 from hsu_worker.wire.connection import Connection, Lease
 
-#: Seconds after which units that are still being adopted hold up no master.
+#: Seconds after which units that are still being adopted, and leftovers that are being ended, hold up no master.
 ADOPT_WITHIN: Final = 5.0
 
 
@@ -75,17 +76,15 @@ class Units(Mapping[str, Owner]):
             asyncio.ensure_future(self[name].start("adopt"))
             for name in await self._launchers.sort_survivors(configs)
         ]
-        if not starts:
-            return
+        ends = asyncio.ensure_future(self._launchers.leftovers.all_cleared())
         try:
-            # Whoever waits for a start may go: that goes on.
-            async with asyncio.timeout(ADOPT_WITHIN):
-                await asyncio.gather(*starts, return_exceptions=True)
-        except TimeoutError:
-            return
+            await asyncio.wait((*starts, ends), timeout=ADOPT_WITHIN)
         except BaseException:
             await self.close()
             raise
+        finally:
+            # Whoever waits for them may go: starts and ends go on.
+            await cancel(*starts, ends)
 
     def begin(self, units: Mapping[str, UnitConfig]) -> None:
         """Launch what is to be there before somebody calls."""
@@ -180,10 +179,18 @@ class Units(Mapping[str, Owner]):
     def _worker(self, config: UnitConfig, generation: int, log: UnitLog) -> Worker:
         worker = self._launchers.make(config, generation, log)
         dependencies = Dependencies(worker, self.__getitem__)
-        worker.before, worker.after = dependencies.ready, dependencies.let_go
+        worker.before, worker.after = (
+            partial(self._before, worker, dependencies),
+            dependencies.let_go,
+        )
         if config.kind in ("app", "command"):
             self._admission.take(worker)
         return worker
+
+    async def _before(self, worker: Worker, dependencies: Dependencies) -> None:
+        if not worker.adopting:
+            await self._launchers.leftovers.cleared(worker.unit)
+        await dependencies.ready()
 
     def _until_done(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Whoever asked for it may go, and the master leaves after it."""

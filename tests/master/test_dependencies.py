@@ -11,6 +11,7 @@ from hsu_worker.master.changes import Changes
 from hsu_worker.master.config import Config
 from hsu_worker.master.event import Event
 from hsu_worker.master.launchers import Launchers
+from hsu_worker.master.leftovers import Leftovers
 from hsu_worker.master.logs import UnitLog
 from hsu_worker.master.master_table import MasterConfig
 from hsu_worker.master.tables import UnitConfig
@@ -40,6 +41,7 @@ class Village:
         self.told: list[tuple[float, str, str, str]] = []
         self.workers: list[FakeWorker] = []
         self.units = Units(self._tell, lambda _: None)
+        self.leftovers = Leftovers()
         self.config = self.read(tables)
 
     def read(self, tables: dict[str, dict[str, Any]]) -> Config:

@@ -122,7 +122,7 @@ MUTANTS: tuple[tuple[Mutant, ...], ...] = (
             "of two workers of a swap one is forgotten",
             "T24",
             "launchers:Launchers._choose",
-            "await asyncio.gather(*[_end(each, why) for each in workers[number:]])",
+            "self.leftovers.end(each, why)",
             "pass",
         ),
     ),

@@ -1,0 +1,49 @@
+"""What earlier masters have left, and nobody wants: it is ended beside all else that a master begins with."""
+
+import asyncio
+import logging
+
+from hsu_worker.master.surviving import Surviving
+from hsu_worker.master.tables import UnitConfig
+
+log = logging.getLogger(__name__)
+
+
+class Leftovers:
+    """Ends workers. One that hangs takes its `grace` and more, which holds up only who needs its place."""
+
+    def __init__(self) -> None:
+        self._ends: dict[asyncio.Task[None], UnitConfig] = {}
+
+    def end(self, worker: Surviving, why: str, *, ask: bool = True) -> None:
+        """Begin to end one; with `ask` it is met first, so that it can be asked to leave."""
+        task = asyncio.create_task(_end(worker, why, ask=ask))
+        self._ends[task] = worker.unit
+        task.add_done_callback(self._ends.pop)
+
+    async def cleared(self, unit: UnitConfig) -> None:
+        """Wait until nothing is left of those whose place a worker takes: its unit's, and its groups'."""
+        if there := {
+            task
+            for task, left in self._ends.items()
+            if left.name == unit.name or not set(unit.groups).isdisjoint(left.groups)
+        }:
+            await asyncio.wait(there)
+
+    async def all_cleared(self) -> None:
+        """Wait until nothing is left of any."""
+        if self._ends:
+            await asyncio.wait({*self._ends})
+
+
+async def _end(worker: Surviving, why: str, *, ask: bool) -> None:
+    unit = worker.unit.name
+    try:
+        if ask:
+            await worker.meet()
+        ending = await worker.stop()
+    except Exception:
+        log.exception("unit %r: what an earlier master left can't be removed", unit)
+        return
+    text = "unit %r: what an earlier master left is not adopted: %s; its end: %s"
+    log.warning(text, unit, why, ending.text)
