@@ -120,10 +120,13 @@ class Admission:
         wanted = generation is state.current and (state.waiters or state.needed)
         # One that leaves its lifespans can't be ended before it has.
         warm = generation.phase is Phase.WARM and generation.warm_since is not None
+        # While a swap waits, another one may have come into the place.
+        old = state.current if generation is state.candidate else None
         return Use(
             ready=warm or generation.phase is Phase.READY,
             busy=bool(generation.leases or wanted),
             last=generation.quiet_since,
+            replaces=None if old is None else Tenant(tenant.unit, old.number),
         )
 
     def _stir(self, unit: str) -> None:

@@ -215,11 +215,36 @@ def test_a_swap_has_both_where_both_fit() -> None:
 def test_a_swap_ends_the_old_one_first_where_only_one_fits() -> None:
     for table in (gpu(), machine(400, 300)):
         table.sit(A)
-        table.says[A] = BUSY
-        told = table.feed(Ask(Tenant("a", 2)))
+        new = Tenant("a", 2)
+        table.says |= {A: BUSY, new: Use(replaces=A)}
+        told = table.feed(Ask(new))
         assert [(A, True)] == [
             (each.tenant, each.drain) for each in told if isinstance(each, Evict)
         ]
+
+
+def test_replicas_never_put_each_other_out() -> None:
+    table = machine(400, 300, min_residency=0.0, max_wait=5.0)
+    table.sit(A)
+    second = Tenant("a", 2)
+    note = "waits for memory: it needs 400 MB, and 'a' takes 400 MB of 700 MB"
+    assert [Tell(second, note)] == table.feed(Ask(second))
+    table.says[A] = BUSY
+    table.now = 200.0
+    assert [] == table.feed(Look())
+    # It stands in nobody's way meanwhile.
+    assert [Admit(B)] == table.feed(Ask(B))
+    table.left(B)
+    assert [Admit(second)] == table.left(A)
+
+
+def test_one_of_several_replicas_is_replaced_and_the_others_stay() -> None:
+    table = machine(300, min_residency=0.0)
+    second, third = Tenant("a", 2), Tenant("a", 3)
+    table.sit(A, second)
+    table.says |= {second: BUSY, third: Use(replaces=second)}
+    told = table.feed(Ask(third))
+    assert [second] == [each.tenant for each in told if isinstance(each, Evict)]
 
 
 def learning(most: int = 700) -> Table:

@@ -45,10 +45,11 @@ class Plan:
     def _served(self, waiting: Waiting) -> Waiting | None:
         """Let it in, or see to it that it can be; returns it if it has to wait."""
         tenant = waiting.tenant
-        if self._ledger.seen(tenant).leaving:
+        use = self._ledger.seen(tenant)
+        if use.leaving:
             # Its unit wants it no more, and it will say so.
             return waiting
-        claim = claim_of(self._state, tenant, alone=waiting.alone)
+        claim = claim_of(self._state, tenant, alone=waiting.alone, replaces=use.replaces)
         for pool in claim.pools:
             pinned = self._pinned(pool, claim)
             if pool.memory is not None and claim.memory + pinned > pool.memory:
@@ -74,7 +75,7 @@ class Plan:
         return replace(waiting, note=note)
 
     def _pinned(self, pool: Pool, claim: Claim) -> int:
-        # One that is being replaced counts once: that passes.
+        # A unit counts once: its old one goes with the swap, and its further ones when they idle.
         share = self._future.share(pool)
         pinned = {each.tenant.unit: each.memory for each in share.pinned.values()}
         return sum(pinned.values()) - pinned.get(claim.tenant.unit, 0)
@@ -92,7 +93,7 @@ class Plan:
         overdue = waiting.asked + min([pool.max_wait for _, pool in victims], default=0.0)
         ready: list[Evict] = []
         for victim, pool in victims:
-            own = victim.tenant.unit == claim.tenant.unit
+            own = victim.tenant == claim.replaces
             if victim.use is None or victim.ready is None or not victim.use.ready:
                 # It is starting: what comes of it will be told.
                 continue

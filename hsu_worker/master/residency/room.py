@@ -24,6 +24,8 @@ class Claim:
     """None: it is not resident yet."""
     ready: float | None = None
     """Since when it takes calls."""
+    replaces: Tenant | None = None
+    """The one whose place it takes."""
 
     @property
     def idle(self) -> bool:
@@ -154,10 +156,11 @@ def claim_of(
     alone: bool = False,
     use: Use | None = None,
     ready: float | None = None,
+    replaces: Tenant | None = None,
 ) -> Claim:
     """What a worker takes by the rules of the moment."""
     unit = tenant.unit
     member = state.rules.members.get(unit)
     pinned = member is not None and member.pinned
     pools = state.rules.pools_of(unit)
-    return Claim(tenant, state.memory(unit), pools, pinned, alone, use, ready)
+    return Claim(tenant, state.memory(unit), pools, pinned, alone, use, ready, replaces)

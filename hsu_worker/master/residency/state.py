@@ -75,6 +75,8 @@ class Use:
     """It has calls, or its unit has some that wait."""
     last: float = 0.0
     """When it was last used."""
+    replaces: Tenant | None = None
+    """The one whose place it takes as soon as it is ready: the old one of a swap."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,9 +15,10 @@ def choose(claim: Claim, room: Room) -> list[tuple[Claim, Pool]] | None:
     unit = claim.tenant.unit
     for pool in room.lacks(claim):
         share = room.share(pool)
+        # Replicas never put each other out: that would go on for ever.
         others = (each for each in share.ranked() if each.tenant.unit != unit and not each.pinned)
-        # A swap puts its own unit out only if nothing else helps.
-        own = (each for each in share.ranked() if each.tenant.unit == unit)
+        # A swap puts the old one out only if nothing else helps.
+        own = (each for each in share.ranked() if each.tenant == claim.replaces)
         for each in chain(others, own):
             if pool not in room.lacks(claim):
                 break

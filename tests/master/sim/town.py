@@ -222,10 +222,12 @@ class Town:
         if generation is None or generation.phase in (Phase.DRAINING, Phase.STOPPING):
             return Use(leaving=True)
         calls = generation is state.current and state.waiters
+        old = state.current if generation is state.candidate else None
         return Use(
             ready=generation.phase is Phase.READY,
             busy=bool(generation.leases or calls),
             last=generation.quiet_since,
+            replaces=None if old is None else Tenant(tenant.unit, old.number),
         )
 
     def admit(self, event: residency.Event) -> bool:
