@@ -184,10 +184,11 @@ class _Place(Residence):
 
     def weigh(self) -> None:
         pid, unit = self._worker.pid, self._worker.unit.name
-        member = self._admission.state.rules.members.get(unit)
-        memory = own_memory(pid) if member is not None and pid is not None else None
-        if member is None or memory is None:
+        rules = self._admission.state.rules
+        memory = own_memory(pid) if rules.pools_of(unit) and pid is not None else None
+        if memory is None:
             return
+        member = rules.members[unit]
         if member.memory is None:
             self._admission.feed(residency.Weighed(self.tenant, memory))
         elif memory > member.memory and not self._warned:

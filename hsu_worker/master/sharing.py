@@ -29,7 +29,7 @@ def rules(
         for name, unit in units.items()
         if unit.kind in ("app", "command")
     }
-    return Rules(pools=pools, members={name: each for name, each in members.items() if each.pools})
+    return Rules(pools=pools, members=members)
 
 
 def _pool(name: str, table: GroupConfig | MasterConfig) -> Pool:

@@ -1,11 +1,17 @@
 """Sharing where it meets what else a unit can be, with true processes."""
 
 import asyncio
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 from hsu_worker.master.policy import Phase
-from tests.master.running import app
-from tests.master.test_admission import sharing, toml
+from tests.master.running import app, processes_in
+from tests.master.test_admission import GPU, gpu, sharing, toml
+from tests.master.test_survival import end_all_in
+from tests.until import until
 
 #: Its array is a hundred megabytes. A call with a number waits for a file.
 HEAVY = """
@@ -19,6 +25,13 @@ async def unary(self, request):
         await asyncio.sleep(0.01)
     return Answer(text=os.environ["HSU_NAME"])
 """
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="hsu-t-") as name:
+        yield Path(name)
+        end_all_in(Path(name))
 
 
 def machine(folder: Path, memory: str, **units: str) -> str:
@@ -41,3 +54,38 @@ async def test_a_replica_that_does_not_fit_waits_while_the_other_one_serves(tmp_
             (tmp_path / f"go-{number}").touch()
         assert ["a", "a"] == await asyncio.gather(*calls)
         assert [] == [event for event in it.told if event.kind == "stopping"]
+
+
+async def test_a_unit_that_a_reload_removed_has_its_room_until_it_has_left(tmp_path: Path) -> None:
+    text = gpu(tmp_path, a="", b="")
+    async with sharing(tmp_path, text) as it:
+        running = asyncio.create_task(it.ask("a", 1))
+        await until((tmp_path / "held-1").exists)
+        it.file.write_text(
+            f"[units.b]{text.partition('[units.b]')[2]}".replace('= "a"\n', '= "b"\n')
+        )
+        reloading = asyncio.create_task(it.master.reload())
+        await until(lambda: set(it.master.status()) == {"b"})
+        # The licence is still the other one's, and a start without it fails.
+        waiting = asyncio.create_task(it.ask("b"))
+        assert "waits for unit 'a' of group 'gpu'" == (await it.event("progress")).detail
+        (tmp_path / "go-1").touch()
+        assert ("a", "b") == (await running, await waiting)
+        assert ("a",) == (await reloading).removed
+
+
+async def test_of_survivors_that_do_not_fit_together_the_idle_ones_go(folder: Path) -> None:
+    survives = 'lifetime = "survive"\nmemory = "100MB"\n'
+    text = toml(app(folder), "", a=survives, b=survives)
+    text += f'[master]\nruntime_dir = "{folder / "r"}"\n'
+    async with sharing(folder, text) as it:
+        for unit in "ab":
+            await it.master.start(unit)
+    bounded = text.replace(survives, f'{survives}groups = ["gpu"]\n')
+    async with sharing(folder, bounded + GPU) as it:
+        assert ["adopt", "adopt"] == [each.trigger for each in it.told if each.kind == "starting"]
+        stopping = await it.event("stopping")
+        told = "'a' and 'b' are there at once, and group 'gpu' is exclusive"
+        assert ("evicted", told) == (stopping.trigger, stopping.detail)
+        await it.event("stopped")
+        assert 1 == len(processes_in(folder))

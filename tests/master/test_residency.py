@@ -83,12 +83,28 @@ def test_who_shares_nothing_may_start_at_once() -> None:
 def test_who_is_there_already_is_let_in_whoever_else_is() -> None:
     table = gpu(min_residency=0.0)
     table.sit(A)
-    assert [Admit(B)] == table.feed(Ask(B, there=True))
+    too_many = "'a' and 'b' are there at once, and group 'gpu' is exclusive"
+    assert [Admit(B), Evict(A, too_many)] == table.feed(Ask(B, there=True))
     # The next one waits until both are gone.
     table.says |= {A: Use(leaving=True), B: Use(ready=True)}
     table.feed(Ready(B))
     assert not any(isinstance(each, Admit) for each in table.feed(Ask(C)))
     assert not any(isinstance(each, Admit) for each in table.left(A))
+
+
+def test_who_was_there_already_goes_as_soon_as_it_may_where_not_all_fit() -> None:
+    table = machine(400, 400, min_residency=2.0)
+    for tenant in (A, B):
+        assert Admit(tenant) in table.feed(Ask(tenant, there=True))
+    for tenant in (A, B):
+        table.feed(Ready(tenant))
+        table.says[tenant] = BUSY
+    assert [] == table.feed(Look())
+    table.says[B] = IDLE
+    assert [Wake(102.0)] == table.feed(Look())
+    table.now = 102.0
+    told = "800 MB are taken of the machine, which has 700 MB"
+    assert [Evict(B, told)] == table.feed(Look())
 
 
 def test_an_idle_one_goes_and_the_next_comes_when_nothing_is_left_of_it() -> None:
@@ -265,6 +281,17 @@ def test_what_is_not_declared_is_learned_from_what_runs_and_what_ran() -> None:
     assert 500 * MB == table.state.memory("a")
 
 
+def test_a_replica_that_ends_small_makes_its_siblings_no_smaller() -> None:
+    table = learning()
+    second = Tenant("a", 2)
+    table.sit(A, second)
+    table.feed(Weighed(A, 400 * MB))
+    table.left(second, peak=100 * MB)
+    assert 400 * MB == table.state.memory("a")
+    table.left(A, peak=100 * MB)
+    assert 100 * MB == table.state.memory("a")
+
+
 def test_idle_ones_go_when_more_is_taken_than_there_is() -> None:
     table = learning()
     table.sit(A, last=1.0)
@@ -322,6 +349,37 @@ def test_other_rules_hold_at_once() -> None:
     assert Admit(C) in table.feed(
         Configured(Rules(pools={"": Pool(memory=900 * MB)}, members=members))
     )
+
+
+def test_what_runs_of_a_unit_that_is_no_longer_launched_has_its_room_until_it_has_left() -> None:
+    table = gpu()
+    pools = {**table.state.rules.pools, "": Pool(memory=700 * MB)}
+    members = {name: Member(pools=("gpu", ""), memory=400 * MB) for name in "abc"}
+    table.feed(Configured(Rules(pools=pools, members=members)))
+    table.sit(A)
+    table.says[A] = Use(leaving=True)
+    left = {name: member for name, member in members.items() if name != "a"}
+    table.feed(Configured(Rules(pools=pools, members=left)))
+    assert [Tell(B, "waits for unit 'a' of group 'gpu'")] == table.feed(Ask(B))
+    # Its group may go, too, and then it holds no room of it.
+    rest = {name: Member(pools=("",), memory=400 * MB) for name in "bc"}
+    note = "waits for memory: it needs 400 MB, and 'a' takes 400 MB of 700 MB"
+    rules = Rules(pools={"": Pool(memory=700 * MB)}, members=rest)
+    assert [Tell(B, note)] == table.feed(Configured(rules))
+    assert [Admit(B)] == table.left(A)
+    # Nothing is kept of it.
+    table.feed(Configured(rules))
+    assert rules == table.state.rules
+
+
+def test_what_runs_of_a_unit_that_shares_no_longer_has_no_room_at_once() -> None:
+    table = gpu()
+    table.sit(A)
+    table.says[A] = BUSY
+    table.feed(Ask(B))
+    members = {**table.state.rules.members, "a": Member()}
+    rules = Rules(pools=table.state.rules.pools, members=members)
+    assert [Admit(B)] == table.feed(Configured(rules))
 
 
 def test_many_units_are_not_all_named() -> None:

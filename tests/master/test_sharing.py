@@ -57,7 +57,9 @@ def test_who_shares_what() -> None:
 
 
 def test_without_a_budget_or_a_group_nothing_is_shared() -> None:
-    assert Rules() == found(read(a='memory = "300MB"'))
+    alone = Rules(members={"a": Member(memory=300_000_000)})
+    assert alone == found(read(a='memory = "300MB"', b="register = true"))
+    assert () == alone.pools_of("a")
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ from hsu_worker.master.residency.events import (
 )
 from hsu_worker.master.residency.ledger import Ledger
 from hsu_worker.master.residency.plan import Plan
-from hsu_worker.master.residency.state import Resident, State, Tenant, Waiting
+from hsu_worker.master.residency.state import Resident, Rules, State, Tenant, Waiting
 
 Decision: TypeAlias = tuple[State, Sequence[Effect]]
 
@@ -44,13 +44,13 @@ def decide(state: State, event: Event, ledger: Ledger, now: float) -> Decision:
     """
     if state.restless and not isinstance(event, Configured | Look):
         ledger.note(event.tenant)
-    if isinstance(event, Ask) and (event.there or not state.rules.pools_of(event.tenant.unit)):
-        residents = {**state.residents, event.tenant: Resident()}
-        return replace(state, residents=residents), (Admit(event.tenant),)
+    if isinstance(event, Ask) and not state.rules.pools_of(event.tenant.unit):
+        return _let_in(state, event.tenant)
     before = state
     state, effects = _note(state, event, now)
+    there = isinstance(event, Ask) and event.there
     # Nothing else can have taken more than there is.
-    grown = state.rules is not before.rules or state.weights is not before.weights
+    grown = there or state.rules is not before.rules or state.weights is not before.weights
     if not (state.restless or grown):
         return state, effects
     with ledger.opened(state, untold=not before.restless):
@@ -60,6 +60,8 @@ def decide(state: State, event: Event, ledger: Ledger, now: float) -> Decision:
 
 def _note(state: State, event: Event, now: float) -> Decision:
     match event:
+        case Ask(tenant, there=True):
+            return _let_in(state, tenant)
         case Ask(tenant):
             asks = Waiting(tenant=tenant, asked=now, alone=tenant.unit in state.short)
             return replace(state, waiting=(*state.waiting, asks)), ()
@@ -78,9 +80,24 @@ def _note(state: State, event: Event, now: float) -> Decision:
         case Left(tenant, peak):
             return _left(state, tenant, peak), ()
         case Configured(rules):
-            return replace(state, rules=rules), ()
+            return replace(state, rules=_with_those_that_leave(state, rules)), ()
         case Look():
             return state, ()
+
+
+def _let_in(state: State, tenant: Tenant) -> Decision:
+    residents = {**state.residents, tenant: Resident()}
+    return replace(state, residents=residents), (Admit(tenant),)
+
+
+def _with_those_that_leave(state: State, rules: Rules) -> Rules:
+    """Of a unit that is no longer launched, what runs has what it has until nothing is left of it."""
+    members = {
+        unit: replace(member, pools=tuple(filter(rules.pools.__contains__, member.pools)))
+        for unit in {tenant.unit for tenant in state.residents} - rules.members.keys()
+        if (member := state.rules.members.get(unit)) is not None
+    }
+    return replace(rules, members={**rules.members, **members}) if members else rules
 
 
 def _left(state: State, tenant: Tenant, peak: int) -> State:
@@ -88,8 +105,8 @@ def _left(state: State, tenant: Tenant, peak: int) -> State:
     waiting = tuple([each for each in state.waiting if each.tenant != tenant])
     residents = {each: known for each, known in state.residents.items() if each != tenant}
     if peak and resident is not None:
-        if resident.ready is None:
-            # It would have taken more.
+        if resident.ready is None or any(each.unit == tenant.unit for each in residents):
+            # It would have taken more; or its siblings go by the same weight, and have what they have.
             peak = max(peak, state.weights.get(tenant.unit, 0))
         state = replace(state, weights={**state.weights, tenant.unit: peak})
     return replace(state, residents=residents, waiting=waiting)

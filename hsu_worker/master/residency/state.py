@@ -48,6 +48,7 @@ class Rules:
 
     pools: Mapping[str, Pool] = field(default_factory=dict)
     members: Mapping[str, Member] = field(default_factory=dict)
+    """All units whose workers are launched, also those that share nothing."""
     _shares: Mapping[str, tuple[Pool, ...]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
