@@ -29,7 +29,10 @@ def rules(
         for name, unit in units.items()
         if unit.kind in ("app", "command")
     }
-    return Rules(pools=pools, members=members)
+    needs = {name: frozenset(_needed(units[name], units)) for name in members}
+    return Rules(
+        pools=pools, members=members, needs={name: each for name, each in needs.items() if each}
+    )
 
 
 def _pool(name: str, table: GroupConfig | MasterConfig) -> Pool:

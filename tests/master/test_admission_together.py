@@ -89,3 +89,18 @@ async def test_of_survivors_that_do_not_fit_together_the_idle_ones_go(folder: Pa
         assert ("evicted", told) == (stopping.trigger, stopping.detail)
         await it.event("stopped")
         assert 1 == len(processes_in(folder))
+
+
+async def test_nobody_drains_what_it_depends_on(tmp_path: Path) -> None:
+    memory = 'memory = "100MB"\n'
+    text = machine(tmp_path, "250MB", a=f'{memory}depends_on = ["b"]', b=memory, c=memory)
+    async with sharing(tmp_path, text) as it:
+        # Of those that are in use it was not called for the longest time.
+        await it.ask("b")
+        running = asyncio.create_task(it.ask("c", 1))
+        await until((tmp_path / "held-1").exists)
+        waiting = asyncio.create_task(it.ask("a"))
+        await until(lambda: {Phase.READY} != {it.phase("b"), it.phase("c")})
+        (tmp_path / "go-1").touch()
+        assert ("c", "a") == (await running, await waiting)
+        assert ([], 1) == (it.evictions("b"), len(it.evictions("c")))

@@ -1,6 +1,7 @@
 """Who may start, who has to go, and what is told of it, step by step."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from hsu_worker.master import residency
@@ -55,6 +56,16 @@ class Table:
             assert [Admit(tenant)] == self.feed(Ask(tenant))
             self.feed(Ready(tenant))
             self.says[tenant] = Use(ready=True, **says)
+
+    def depend(self, **needs: str) -> None:
+        """Have units depend on those of these letters."""
+        known = {name: frozenset(each) for name, each in needs.items()}
+        self.feed(Configured(replace(self.state.rules, needs=known)))
+
+    def evicted(self, event: Event) -> list[tuple[Tenant, bool]]:
+        """Who has to go, and whether after its calls."""
+        told = self.feed(event)
+        return [(each.tenant, each.drain) for each in told if isinstance(each, Evict)]
 
     def left(self, tenant: Tenant, peak: int = 0) -> Sequence[Effect]:
         self.says.pop(tenant, None)
@@ -205,6 +216,56 @@ def test_a_pinned_one_never_goes() -> None:
     assert [B] == [each.tenant for each in told if isinstance(each, Evict)]
 
 
+def test_nobody_puts_out_what_it_depends_on() -> None:
+    table = machine(300, 300, 300, min_residency=0.0, max_wait=5.0)
+    table.depend(a="b")
+    table.sit(B, last=1.0)
+    table.sit(C, last=2.0)
+    # It is needed, and so it is not idle; the other one has calls.
+    table.says |= {B: BUSY, C: BUSY}
+    assert [] == table.evicted(Ask(A))
+    table.now = 105.0
+    assert [(C, True)] == table.evicted(Look())
+
+
+def test_who_comes_later_does_not_put_out_what_one_before_it_depends_on() -> None:
+    table = machine(300, 300, 300, 300, min_residency=0.0, max_wait=5.0)
+    table.depend(a="b", c="d")
+    table.sit(B, D)
+    table.says |= {B: BUSY, D: BUSY}
+    for tenant in (A, C):
+        table.feed(Ask(tenant))
+    table.now = 105.0
+    # Both wait for room; the first one has the first right to it.
+    assert [(D, True)] == table.evicted(Look())
+
+
+def test_what_one_that_starts_depends_on_stays_until_it_is_ready() -> None:
+    table = machine(300, 300, 300, min_residency=0.0, max_wait=5.0)
+    table.depend(a="b")
+    table.sit(B)
+    table.says[B] = BUSY
+    table.feed(Ask(A))
+    table.feed(Ask(C))
+    table.now = 105.0
+    assert [] == table.evicted(Look())
+    table.says[A] = Use(ready=True, busy=True, last=1.0)
+    assert [(B, True)] == table.evicted(Ready(A))
+
+
+def test_one_whose_calls_may_wait_for_the_newcomer_goes_last() -> None:
+    table = machine(300, 300, 300, min_residency=0.0, max_wait=5.0)
+    table.depend(a="b")
+    table.sit(A, C)
+    table.says |= {A: Use(ready=True, busy=True, last=1.0), C: Use(ready=True, busy=True, last=2.0)}
+    table.feed(Ask(B))
+    table.now = 105.0
+    assert [(C, True)] == table.evicted(Look())
+    # Without calls it goes as any other does.
+    table.says[A] = Use(ready=True, last=1.0)
+    assert [(A, False)] == table.evicted(Look())
+
+
 def test_a_later_one_that_fits_is_not_kept_waiting() -> None:
     table = machine(600, 600, 100)
     table.sit(A)
@@ -314,6 +375,21 @@ def test_what_once_took_more_than_there_is_is_refused() -> None:
     assert () == table.state.waiting
 
 
+def test_what_takes_more_than_those_leave_that_stay_is_refused() -> None:
+    table = learning()
+    members = {**table.state.rules.members, "c": Member(pools=("",), memory=500 * MB)}
+    table.feed(Configured(replace(table.state.rules, members=members)))
+    table.depend(c="b")
+    table.sit(B)
+    table.feed(Weighed(B, 300 * MB))
+    [refused] = table.feed(Ask(C))
+    assert isinstance(refused, Refuse)
+    assert (
+        "unit 'c' needs 500 MB, and that is more than the 700 MB of the machine hold beside the 300 MB "
+        "of 'b'; raise `memory` in [master], or lower that of 'b' and 'c'"
+    ) == refused.why
+
+
 def test_a_start_that_ran_short_is_tried_once_more_when_all_others_are_gone() -> None:
     table = machine(100, 100, 100, min_residency=0.0)
     table.sit(B, C)
@@ -339,6 +415,21 @@ def test_it_is_tried_once_and_not_when_nobody_can_be_sent_away() -> None:
     table.sit(B)
     assert [Retry] == [type(each) for each in table.feed(RanShort(A))]
     assert [] == [each for each in table.feed(RanShort(A)) if isinstance(each, Retry)]
+
+
+def test_what_it_depends_on_and_its_replicas_stay_when_it_is_tried_once_more() -> None:
+    table = machine(100, 100, 100, min_residency=0.0)
+    table.depend(a="b")
+    first, second, third = A, Tenant("a", 2), Tenant("a", 3)
+    table.sit(first, B)
+    table.feed(Ask(second))
+    assert [] == table.feed(RanShort(second))
+    table.sit(C)
+    why = "unit 'a' ran out of memory; it is tried once more without 'c'"
+    assert [Retry(second, why)] == table.feed(RanShort(second))
+    table.left(second)
+    assert [(C, False)] == table.evicted(Ask(third))
+    assert [Admit(third)] == table.left(C)
 
 
 def test_other_rules_hold_at_once() -> None:

@@ -62,6 +62,11 @@ def test_without_a_budget_or_a_group_nothing_is_shared() -> None:
     assert () == alone.pools_of("a")
 
 
+def test_who_needs_whom() -> None:
+    needs = found(read(a='depends_on = ["b"]', b='depends_on = ["c"]', c="")).needs
+    assert {"a": frozenset("bc"), "b": frozenset("c")} == needs
+
+
 @pytest.mark.parametrize(
     ("tables", "units", "expected"),
     [

@@ -114,10 +114,11 @@ def _left(state: State, tenant: Tenant, peak: int) -> State:
 
 def _ran_short(state: State, tenant: Tenant) -> Decision:
     pools = {pool.name for pool in state.rules.pools_of(tenant.unit) if pool.memory is not None}
+    stay = state.rules.needs.get(tenant.unit, frozenset()) | {tenant.unit}
     others = [
         each
         for each in state.residents
-        if each.unit != tenant.unit
+        if each.unit not in stay
         and (member := state.rules.members.get(each.unit)) is not None
         and not (member.pinned or pools.isdisjoint(member.pools))
     ]

@@ -29,6 +29,8 @@ class Plan:
         self._wakes: list[float] = []
         self._present = ledger.present
         """With those that are on their way out."""
+        self._kept = _needed_by_those_that_start(state)
+        """The units that those depend on who start, or came before: they would start without them."""
         self._future = ledger.future
         """With those that are on their way in, in their place."""
 
@@ -51,11 +53,13 @@ class Plan:
             return waiting
         claim = claim_of(self._state, tenant, alone=waiting.alone, replaces=use.replaces)
         for pool in claim.pools:
-            pinned = self._pinned(pool, claim)
-            if pool.memory is not None and claim.memory + pinned > pool.memory:
-                why = texts.hopeless(pool, tenant, claim.memory, pinned)
+            stay = self._stay(pool, claim)
+            beside = sum(map(self._state.memory, stay))
+            if pool.memory is not None and claim.memory + beside > pool.memory:
+                why = texts.hopeless(self._state, pool, tenant, stay, beside)
                 self.effects.append(Refuse(tenant, why))
                 return None
+        self._kept |= claim.needs
         # Who came before has the first right to what comes free: nobody overtakes it.
         if not self._future.lacks(claim) and not self._present.lacks(claim):
             self._present.add(claim)
@@ -66,7 +70,7 @@ class Plan:
             self.effects.append(Admit(tenant))
             return None
         note = self._note(claim)
-        victims = choose(claim, self._future)
+        victims = choose(claim, self._future, self._kept)
         if victims is not None:
             self._future.add(claim)
             self._evict(waiting, claim, victims)
@@ -74,11 +78,11 @@ class Plan:
             self.effects.append(Tell(tenant, note))
         return replace(waiting, note=note)
 
-    def _pinned(self, pool: Pool, claim: Claim) -> int:
-        # A unit counts once: its old one goes with the swap, and its further ones when they idle.
+    def _stay(self, pool: Pool, claim: Claim) -> set[str]:
+        """The units of which one worker stays there whatever happens: old ones and further replicas go."""
         share = self._future.share(pool)
-        pinned = {each.tenant.unit: each.memory for each in share.pinned.values()}
-        return sum(pinned.values()) - pinned.get(claim.tenant.unit, 0)
+        pinned = {each.unit for each in share.pinned}
+        return (pinned | claim.needs & share.units.keys()) - {claim.tenant.unit}
 
     def _note(self, claim: Claim) -> str:
         room = self._present if self._present.lacks(claim) else self._future
@@ -130,3 +134,11 @@ class Plan:
             room.remove(each)
             self.effects.append(Evict(each.tenant, why))
         return room.is_over(pool)
+
+
+def _needed_by_those_that_start(state: State) -> set[str]:
+    needs = state.rules.needs
+    if not needs:
+        return set()
+    starting = [each.unit for each, known in state.residents.items() if known.ready is None]
+    return {need for unit in starting for need in needs.get(unit, ())}

@@ -26,6 +26,16 @@ class Claim:
     """Since when it takes calls."""
     replaces: Tenant | None = None
     """The one whose place it takes."""
+    needs: frozenset[str] = frozenset()
+    """The units that it depends on."""
+
+    def spares(self, other: "Claim") -> bool:
+        """It never has another one sent away that is pinned, that it depends on, or that is its replica.
+
+        Replicas would put each other out for ever.
+        """
+        unit = other.tenant.unit
+        return other.pinned or unit in self.needs or unit == self.tenant.unit
 
     @property
     def idle(self) -> bool:
@@ -135,7 +145,7 @@ class Room:
             return False
         if pool.memory is None:
             return True
-        if claim.alone and len(share.claims) > len(share.pinned):
+        if claim.alone and not all(map(claim.spares, share.claims.values())):
             return False
         if share.alone:
             return False
@@ -163,4 +173,5 @@ def claim_of(
     member = state.rules.members.get(unit)
     pinned = member is not None and member.pinned
     pools = state.rules.pools_of(unit)
-    return Claim(tenant, state.memory(unit), pools, pinned, alone, use, ready, replaces)
+    needs = state.rules.needs.get(unit, frozenset())
+    return Claim(tenant, state.memory(unit), pools, pinned, alone, use, ready, replaces, needs)

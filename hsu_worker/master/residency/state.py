@@ -49,6 +49,8 @@ class Rules:
     pools: Mapping[str, Pool] = field(default_factory=dict)
     members: Mapping[str, Member] = field(default_factory=dict)
     """All units whose workers are launched, also those that share nothing."""
+    needs: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """All that a unit depends on, directly or not; only of those that do."""
     _shares: Mapping[str, tuple[Pool, ...]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from heapq import nsmallest
 from typing import Final
 
-from hsu_worker.master.residency.state import Pool, Tenant
+from hsu_worker.master.residency.state import Pool, State, Tenant
 
 #: So many units are named at the most.
 SHOWN: Final = 5
@@ -57,15 +57,19 @@ def too_much(pool: Pool, taken: int, there: Collection[str]) -> str:
     return f"{size(taken)} are taken of {pool}, which has {size(pool.memory)}"
 
 
-def hopeless(pool: Pool, tenant: Tenant, memory: int, pinned: int) -> str:
-    """Why somebody can never start."""
+def hopeless(state: State, pool: Pool, tenant: Tenant, stay: Collection[str], beside: int) -> str:
+    """Why somebody can never start: units stay that have so much."""
     assert pool.memory is not None
-    beside = f" beside the {size(pinned)} of pinned units" if pinned else ""
-    where = f"[groups.{pool.name}]" if pool.name else "[master]"
+    unit, where = tenant.unit, f"[groups.{pool.name}]" if pool.name else "[master]"
+    memory = size(state.memory(unit))
+    needs, cure = f"needs {memory}", f"lower that of {names({unit, *stay})}"
+    if state.rules.members[unit].memory is None:
+        needs = f"took {memory} when it last ran"
+        cure = "write what it truly needs as `memory` in its table"
+    others = f" beside the {size(beside)} of {names(stay)}" if stay else ""
     return (
-        f"unit {tenant.unit!r} took {size(memory)} when it last ran, and that is more than the "
-        f"{size(pool.memory)} of {pool} hold{beside}; raise `memory` in {where}, or write what it "
-        "truly needs as `memory` in its table"
+        f"unit {unit!r} {needs}, and that is more than the {size(pool.memory)} of {pool} "
+        f"hold{others}; raise `memory` in {where}, or {cure}"
     )
 
 

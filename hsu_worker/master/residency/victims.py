@@ -1,25 +1,27 @@
 """Who has to go, so that somebody else has room."""
 
-from itertools import chain
+from collections.abc import Collection, Iterator
 
-from hsu_worker.master.residency.room import Claim, Room
+from hsu_worker.master.residency.room import Claim, Room, Share
 from hsu_worker.master.residency.state import Pool
 
 
-def choose(claim: Claim, room: Room) -> list[tuple[Claim, Pool]] | None:
+def choose(claim: Claim, room: Room, kept: Collection[str]) -> list[tuple[Claim, Pool]] | None:
     """Those whom the claim puts out, and where; they are no longer in the room then.
 
-    None, and nothing is changed: what it needs is promised to those who came before.
+    None, and nothing is changed: what it needs is promised to those who came before, or nobody whose room would
+    do may be sent away.
+
+    Args:
+        claim: Of one that waits.
+
+        room: Who is there.
+
+        kept: Units that nobody puts out now.
     """
     chosen: dict[int, tuple[Claim, Pool]] = {}
-    unit = claim.tenant.unit
     for pool in room.lacks(claim):
-        share = room.share(pool)
-        # Replicas never put each other out: that would go on for ever.
-        others = (each for each in share.ranked() if each.tenant.unit != unit and not each.pinned)
-        # A swap puts the old one out only if nothing else helps.
-        own = (each for each in share.ranked() if each.tenant == claim.replaces)
-        for each in chain(others, own):
+        for each in _in_turn(claim, room.share(pool), kept):
             if pool not in room.lacks(claim):
                 break
             room.remove(each)
@@ -36,3 +38,19 @@ def choose(claim: Claim, room: Room) -> list[tuple[Claim, Pool]] | None:
         else:
             del chosen[number]
     return list(chosen.values())
+
+
+def _in_turn(claim: Claim, share: Share, kept: Collection[str]) -> Iterator[Claim]:
+    """Who may go for it."""
+
+    def others(*, calling: bool) -> Iterator[Claim]:
+        for each in share.ranked():
+            calls = not each.idle and claim.tenant.unit in each.needs
+            if calls is calling and not (claim.spares(each) or each.tenant.unit in kept):
+                yield each
+
+    yield from others(calling=False)
+    # Their calls may wait for the very one that is to be let in.
+    yield from others(calling=True)
+    # A swap puts the old one out only if nothing else helps.
+    yield from (each for each in share.ranked() if each.tenant == claim.replaces)
