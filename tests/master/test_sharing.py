@@ -109,14 +109,14 @@ def test_who_needs_whom() -> None:
                 "c": 'groups = ["gpu"]\npreload = true\ndepends_on = ["b"]',
             },
             [
+                (
+                    "units.c.depends_on: 'b' is in the exclusive group 'gpu', too; they can't be there at "
+                    "once"
+                ),
                 "units.a.pinned: no other unit of the exclusive group 'gpu' could ever run; remove it",
                 (
                     "units.b.prewarm: what stands by would be there beside a worker of the exclusive group "
                     "'gpu'; remove it"
-                ),
-                (
-                    "units.c.depends_on: 'b' is in the exclusive group 'gpu', too; they can't be there at "
-                    "once"
                 ),
                 "groups.gpu: 'b' and 'c' have preload = true, and it has room for one; keep one",
             ],
@@ -174,6 +174,90 @@ def test_who_needs_whom() -> None:
             [
                 "units.c.depends_on: with 'b' it takes 800 MB, and [master] has 700 MB",
                 "master.memory: what is preloaded or pinned takes 800 MB, and it is 700 MB; preload less",
+            ],
+        ),
+        (
+            ['[master]\nmemory = "700MB"'],
+            {
+                "a": 'memory = "300MB"\npinned = true\nconcurrency = 1\nreplicas = 2',
+                "b": 'memory = "200MB"',
+                # It is there in any case.
+                "c": 'memory = "100MB"\ndepends_on = ["a"]',
+            },
+            [
+                (
+                    "units.b.memory: 200 MB don't fit into the 700 MB of [master] beside the 600 MB of the "
+                    "pinned 'a' (2 workers)"
+                ),
+            ],
+        ),
+        (
+            ['[master]\nmemory = "700MB"'],
+            {"a": 'memory = "400MB"\npinned = true\nconcurrency = 1\nreplicas = 2', "b": ""},
+            [
+                "units.a.replicas: so many take 800 MB, more than the 700 MB of [master]; write fewer"
+            ],
+        ),
+        (
+            ['[master]\nmemory = "700MB"'],
+            {
+                "a": 'memory = "300MB"\npinned = true\nconcurrency = 1\nreplicas = 2',
+                "b": 'memory = "200MB"\npinned = true',
+            },
+            [
+                (
+                    "master.memory: the pinned 'a' (2 workers) and 'b' take 800 MB, and it is 700 MB; raise "
+                    "it, or unpin one"
+                )
+            ],
+        ),
+        (
+            ['[master]\nmemory = "700MB"'],
+            {
+                "a": 'memory = "200MB"\ndepends_on = ["b"]',
+                "b": 'memory = "200MB"\ndepends_on = ["c"]',
+                "c": 'memory = "200MB"\nconcurrency = 1\nreplicas = 3',
+                "d": 'memory = "200MB"\npinned = true',
+            },
+            [
+                (
+                    "units.a.depends_on: with 'b', 'c' and the pinned 'd' it takes 800 MB, and [master] has "
+                    "700 MB"
+                ),
+                (
+                    "units.c.replicas: so many take 600 MB, and beside the pinned 'd' [master] has 500 MB; "
+                    "write fewer"
+                ),
+            ],
+        ),
+        (
+            [GPU, '[groups.small]\nmemory = "300MB"'],
+            {
+                # It shares nothing itself.
+                "a": 'depends_on = ["b", "c"]',
+                "b": 'memory = "200MB"\ngroups = ["gpu", "small"]',
+                "c": 'memory = "200MB"\ngroups = ["gpu", "small"]',
+            },
+            [
+                (
+                    "units.a.depends_on: 'b' and 'c' are in the exclusive group 'gpu'; they can't be there "
+                    "at once"
+                ),
+                "units.a.depends_on: with 'b' and 'c' it takes 400 MB, and [groups.small] has 300 MB",
+            ],
+        ),
+        (
+            ['[master]\nmemory = "700MB"'],
+            {
+                "a": 'memory = "300MB"\npreload = true\ndepends_on = ["b"]',
+                "b": 'memory = "300MB"',
+                "c": 'memory = "200MB"\npreload = true',
+            },
+            [
+                (
+                    "master.memory: what is preloaded or pinned, with 'b', takes 800 MB, and it is 700 MB; "
+                    "preload less"
+                )
             ],
         ),
         (
