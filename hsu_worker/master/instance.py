@@ -88,8 +88,16 @@ class Instance:
         self.worker.after()
 
     async def _enter_lifespans(self) -> None:
-        await self.worker.before()
+        within = self.worker.unit.start_timeout
+        try:
+            # It has room that others may need, so that what it depends on may wait for its end.
+            async with asyncio.timeout(within):
+                await self.worker.before()
+        except TimeoutError:
+            late = f"its `start_timeout` of {within:g} s is over, and it {self.worker.progress}"
+            raise StartError(late) from None
         await self.worker.start_warm()
+        self.worker.residence.ready()
 
     def _begin(self, work: Callable[[], Coroutine[Any, Any, None]], done: policy.Event) -> None:
         self.began = self._loop.time()

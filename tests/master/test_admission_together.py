@@ -7,9 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from hsu_worker.master.group_table import GroupConfig
 from hsu_worker.master.policy import Phase
 from tests.master.running import app, processes_in
+from tests.master.sim.fakes import virtual
 from tests.master.test_admission import GPU, gpu, sharing, toml
+from tests.master.test_dependencies import Village
 from tests.master.test_survival import end_all_in
 from tests.until import until
 
@@ -32,6 +35,18 @@ def folder() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="hsu-t-") as name:
         yield Path(name)
         end_all_in(Path(name))
+
+
+#: It takes its time, as long as there is a file.
+SLOW = """
+@lifespan
+async def loaded(self):
+    while Path(f"slow-{os.environ['HSU_NAME']}").exists():
+        await asyncio.sleep(0.01)
+    yield
+async def unary(self, request):
+    return Answer(text=os.environ["HSU_NAME"])
+"""
 
 
 def machine(folder: Path, memory: str, **units: str) -> str:
@@ -104,3 +119,34 @@ async def test_nobody_drains_what_it_depends_on(tmp_path: Path) -> None:
         (tmp_path / "go-1").touch()
         assert ("c", "a") == (await running, await waiting)
         assert ([], 1) == (it.evictions("b"), len(it.evictions("c")))
+
+
+@virtual
+async def test_who_was_warm_has_its_minimum_residency_from_when_it_serves_again() -> None:
+    gpu = GroupConfig(exclusive=True, min_residency=3.0)
+    member = {"groups": ("gpu",), "warm": 600.0}
+    async with Village({"a": member, "b": member}, {}, groups={"gpu": gpu}) as it:
+        await it.call("a")
+        await it.until(20.0)
+        await it.call("a")
+        await it.call("b")
+        assert [(1.0, "a"), (20.2, "a"), (24.7, "b")] == it.when("ready")
+
+
+async def test_a_warm_start_that_waits_too_long_for_what_it_depends_on_gives_its_room_back(
+    tmp_path: Path,
+) -> None:
+    warm = 'depends_on = ["b"]\nidle = "50ms"\nwarm = "100s"\nstart_timeout = "2s"'
+    text = toml(app(tmp_path, SLOW), "", a=warm, b='idle = "50ms"')
+    async with sharing(tmp_path, text) as it:
+        await it.ask("a")
+        await it.event("stopped")
+        assert (Phase.WARM, Phase.ABSENT) == (it.phase("a"), it.phase("b"))
+        (tmp_path / "slow-b").touch()
+        waiting = asyncio.create_task(it.ask("a"))
+        failed = await it.event("failed")
+        why = "its `start_timeout` of 2 s is over, and it waits for unit 'b'"
+        assert ("a", 1, why) == (failed.unit, failed.generation, failed.detail)
+        (tmp_path / "slow-b").unlink()
+        assert "a" == await waiting
+        assert 2 == it.master.status()["a"].generation

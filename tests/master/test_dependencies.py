@@ -30,9 +30,13 @@ class Village:
         tables: Keys of each unit's table.
 
         plans: How its workers behave, one after the other; those that are not there do well.
+
+        sharing: Of the configuration, the groups and what is bounded.
     """
 
-    def __init__(self, tables: dict[str, dict[str, Any]], plans: dict[str, list[Plan]]) -> None:
+    def __init__(
+        self, tables: dict[str, dict[str, Any]], plans: dict[str, list[Plan]], **sharing: Any
+    ) -> None:
         self.loop = asyncio.get_running_loop()
         self.began = self.loop.time()
         self.plans = plans
@@ -42,6 +46,7 @@ class Village:
         self.workers: list[FakeWorker] = []
         self.units = Units(self._tell, lambda _: None)
         self.leftovers = Leftovers()
+        self.sharing: dict[str, Any] = {"master": MasterConfig(), **sharing}
         self.config = self.read(tables)
 
     def read(self, tables: dict[str, dict[str, Any]]) -> Config:
@@ -49,7 +54,7 @@ class Village:
             name: UnitConfig(name=name, app="a:A", implements=(f"i.{name}",), **QUIET | keys)
             for name, keys in tables.items()
         }
-        return Config(units=units, routes={}, folder=Path(), master=MasterConfig())
+        return Config(units=units, routes={}, folder=Path(), **self.sharing)
 
     def _tell(self, event: Event) -> None:
         at = round(self.loop.time() - self.began, 6)
@@ -193,6 +198,21 @@ async def test_t42_it_is_not_stopped_for_being_idle_while_it_is_needed() -> None
         assert "ready" == it.phase("b")
         await it.until(70.0)
         assert [(62.0, "a"), (67.5, "b")] == it.when("stopping")
+
+
+@virtual
+async def test_a_warm_start_does_not_wait_for_ever_for_what_it_depends_on() -> None:
+    slow = {"b": [WELL, Plan(startup=30.0)]}
+    warm = {"depends_on": ("b",), "warm": 600.0, "start_timeout": 4.0}
+    async with village(a=warm, b={"start_timeout": 60.0}, plans=slow) as it:
+        assert 1 == await it.call("a")
+        await it.until(20.0)
+        assert ("warm", "absent") == (it.phase("a"), it.phase("b"))
+        # What it has may be what the other one waits for: the next process waits without it.
+        assert 2 == await it.call("a")
+        why = "its `start_timeout` of 4 s is over, and it waits for unit 'b'"
+        assert [(24.5, "a", "failed", why)] == [each for each in it.told if each[2] == "failed"]
+        assert [(1.0, "b"), (2.0, "a"), (50.0, "b"), (51.0, "a")] == it.when("ready")
 
 
 @virtual
