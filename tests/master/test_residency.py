@@ -261,6 +261,9 @@ def test_one_whose_calls_may_wait_for_the_newcomer_goes_last() -> None:
     table.feed(Ask(B))
     table.now = 105.0
     assert [(C, True)] == table.evicted(Look())
+    # So may one that starts as soon as both are there that it depends on.
+    table.depend(d="ab")
+    assert [(C, True)] == table.evicted(Look())
     # Without calls it goes as any other does.
     table.says[A] = Use(ready=True, last=1.0)
     assert [(A, False)] == table.evicted(Look())

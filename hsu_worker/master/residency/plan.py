@@ -29,10 +29,10 @@ class Plan:
         self._wakes: list[float] = []
         self._present = ledger.present
         """With those that are on their way out."""
-        self._kept = _needed_by_those_that_start(state)
-        """The units that those depend on who start, or came before: they would start without them."""
         self._future = ledger.future
         """With those that are on their way in, in their place."""
+        self._kept = _needed_by_those_that_start(state)
+        """The units that those depend on who start, or came before: they would start without them."""
 
     def make(self) -> State:
         """The state, once everything is on its way that has to be done now; adds to `effects`."""

@@ -1,7 +1,7 @@
 """Who has how much of what."""
 
 from bisect import bisect_left, insort
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -26,8 +26,10 @@ class Claim:
     """Since when it takes calls."""
     replaces: Tenant | None = None
     """The one whose place it takes."""
-    needs: frozenset[str] = frozenset()
+    needs: Set[str] = frozenset()
     """The units that it depends on."""
+    partners: Set[str] = frozenset()
+    """The units that have to be there with it, where others depend on it."""
 
     def spares(self, other: "Claim") -> bool:
         """It never has another one sent away that is pinned, that it depends on, or that is its replica.
@@ -174,4 +176,7 @@ def claim_of(
     pinned = member is not None and member.pinned
     pools = state.rules.pools_of(unit)
     needs = state.rules.needs.get(unit, frozenset())
-    return Claim(tenant, state.memory(unit), pools, pinned, alone, use, ready, replaces, needs)
+    partners = state.rules.partners.get(unit, frozenset())
+    return Claim(
+        tenant, state.memory(unit), pools, pinned, alone, use, ready, replaces, needs, partners
+    )

@@ -1,6 +1,7 @@
 """All that is decided upon: who shares what, who is resident, and who waits."""
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -49,8 +50,10 @@ class Rules:
     pools: Mapping[str, Pool] = field(default_factory=dict)
     members: Mapping[str, Member] = field(default_factory=dict)
     """All units whose workers are launched, also those that share nothing."""
-    needs: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    needs: Mapping[str, Set[str]] = field(default_factory=dict)
     """All that a unit depends on, directly or not; only of those that do."""
+    partners: Mapping[str, Set[str]] = field(init=False, repr=False, compare=False)
+    """With whom one that others depend on has to be there: these, and what else they depend on."""
     _shares: Mapping[str, tuple[Pool, ...]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -60,6 +63,11 @@ class Rules:
             for unit, member in self.members.items()
         }
         object.__setattr__(self, "_shares", shares)
+        partners: defaultdict[str, set[str]] = defaultdict(set)
+        for unit, needs in self.needs.items():
+            for each in needs:
+                partners[each] |= needs | {unit}
+        object.__setattr__(self, "partners", dict(partners))
 
     def pools_of(self, unit: str) -> tuple[Pool, ...]:
         """What a unit shares with others."""

@@ -43,14 +43,14 @@ def choose(claim: Claim, room: Room, kept: Collection[str]) -> list[tuple[Claim,
 def _in_turn(claim: Claim, share: Share, kept: Collection[str]) -> Iterator[Claim]:
     """Who may go for it."""
 
-    def others(*, calling: bool) -> Iterator[Claim]:
+    def others(*, partners: bool) -> Iterator[Claim]:
         for each in share.ranked():
-            calls = not each.idle and claim.tenant.unit in each.needs
-            if calls is calling and not (claim.spares(each) or each.tenant.unit in kept):
+            partner = not each.idle and each.tenant.unit in claim.partners
+            if partner is partners and not (claim.spares(each) or each.tenant.unit in kept):
                 yield each
 
-    yield from others(calling=False)
-    # Their calls may wait for the very one that is to be let in.
-    yield from others(calling=True)
+    yield from others(partners=False)
+    # Whoever calls them may wait for the very one that is to be let in.
+    yield from others(partners=True)
     # A swap puts the old one out only if nothing else helps.
     yield from (each for each in share.ranked() if each.tenant == claim.replaces)
