@@ -152,12 +152,13 @@ class _Place(Residence):
         self.there = worker.adopting
         self._admission = admission
         self._worker = worker
-        self._turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._turn: asyncio.Future[None]
         self._detail = worker.detail
         self._kills = 0
         self._warned = False
 
     async def enter(self) -> None:
+        self._turn = asyncio.get_running_loop().create_future()
         self._admission.ask(self)
         await self._turn
         self._kills = oom_kills()

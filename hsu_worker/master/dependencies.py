@@ -84,6 +84,10 @@ class Dependencies:
         finally:
             await cancel(*starts)
 
+    def stand(self) -> bool:
+        """They are ready, all of them."""
+        return all(unit.state.phase is policy.Phase.READY for unit in self._kept)
+
     def let_go(self) -> None:
         """The worker doesn't need them any more."""
         kept, self._kept = self._kept, []

@@ -144,8 +144,7 @@ class Instance:
     async def _start(self) -> None:
         unit = self.worker.unit.name
         try:
-            await self.worker.before()
-            await self.worker.residence.enter()
+            await self._enter()
             await self.worker.start()
         except StartError as error:
             told, again = self.worker.residence.failed(error)
@@ -165,6 +164,17 @@ class Instance:
             self._feed(policy.Warm(self.generation))
         else:
             self._feed(policy.Started(self.generation))
+
+    async def _enter(self) -> None:
+        """Wait for what it depends on, and then for room."""
+        while True:
+            await self.worker.before()
+            await self.worker.residence.enter()
+            if self.worker.adopting or self.worker.stands():
+                return
+            # Who had asked for room before may have needed that of one that it depends on.
+            self.worker.residence.left(0)
+            self.worker.after()
 
     def _keep(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)

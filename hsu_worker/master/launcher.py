@@ -84,6 +84,8 @@ class Worker(ABC):
         """What its handshake has to stand as well; raises HandshakeError."""
         self.before: Callable[[], Awaitable[None]] = _at_once
         """What has to be done before it starts, also from its warm phase; raises StartError."""
+        self.stands: Callable[[], bool] = _holds
+        """Whether what `before` has done is still so."""
         self.after: Callable[[], None] = _anything
         """What follows when it has left its lifespans, or has ended."""
         self.on_progress: Callable[[float, str], None] = _anything
@@ -226,6 +228,11 @@ class Worker(ABC):
 
 def _anything(*_: object) -> None:
     """Whatever it is, it will do."""
+
+
+def _holds() -> bool:
+    """Nothing was done that could come undone."""
+    return True
 
 
 async def _at_once() -> None:

@@ -179,10 +179,8 @@ class Units(Mapping[str, Owner]):
     def _worker(self, config: UnitConfig, generation: int, log: UnitLog) -> Worker:
         worker = self._launchers.make(config, generation, log)
         dependencies = Dependencies(worker, self.__getitem__)
-        worker.before, worker.after = (
-            partial(self._before, worker, dependencies),
-            dependencies.let_go,
-        )
+        worker.before = partial(self._before, worker, dependencies)
+        worker.after, worker.stands = dependencies.let_go, dependencies.stand
         if config.kind in ("app", "command"):
             self._admission.take(worker)
         return worker

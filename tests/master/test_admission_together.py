@@ -150,3 +150,18 @@ async def test_a_warm_start_that_waits_too_long_for_what_it_depends_on_gives_its
         (tmp_path / "slow-b").unlink()
         assert "a" == await waiting
         assert 2 == it.master.status()["a"].generation
+
+
+@virtual
+async def test_a_start_whose_dependency_had_to_go_while_it_waited_has_it_started_again() -> None:
+    ram = GroupConfig(memory=700, min_residency=0.0, max_wait=5.0)
+    tables = {
+        name: {"groups": ("ram",), "memory": 300, "depends_on": needs}
+        for name, needs in {"a": ("b",), "b": (), "c": ("d",), "d": ()}.items()
+    }
+    async with Village(tables, {}, groups={"ram": ram}) as it:
+        calls = [asyncio.ensure_future(it.call(unit)) for unit in "ac"]
+        assert [1, 1] == await asyncio.gather(*calls)
+        # Neither fits beside what both depend on, so the one that came later gives way.
+        assert ["d", "a", "b"] == [unit for _, unit in it.when("stopping")]
+        assert ["b", "d", "a", "d", "c"] == [unit for _, unit in it.when("ready")]

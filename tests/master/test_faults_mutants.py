@@ -184,7 +184,7 @@ MUTANTS: dict[Callable[..., Any], list[Mutant]] = {
         Mutant(
             "a start that waits for nothing",
             "T42",
-            "instance:Instance._start",
+            "instance:Instance._enter",
             "await self.worker.before()",
             "pass",
         ),
