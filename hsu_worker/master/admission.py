@@ -11,7 +11,7 @@ from hsu_worker.errors import StartError
 from hsu_worker.master import residency
 from hsu_worker.master.alarm import Alarm
 from hsu_worker.master.launcher import Worker
-from hsu_worker.master.policy import Phase
+from hsu_worker.master.policy import Generation, Phase, State, evictions
 from hsu_worker.master.process_stat import own_memory
 from hsu_worker.master.replicas import Owner, Replicas
 from hsu_worker.master.residence import Residence
@@ -108,15 +108,20 @@ class Admission:
             case residency.Retry():
                 pass
 
-    def _seen(self, tenant: Tenant) -> Use:
+    def find(self, tenant: Tenant) -> tuple[State, Generation] | None:
+        """What its unit knows of its place and of itself; None: it is on its way out."""
         owner = self._units.get(tenant.unit)
         unit = owner.holder(tenant.generation) if isinstance(owner, Replicas) else owner
-        state = None if unit is None else unit.state
-        generation = None if state is None else state.find(tenant.generation)
-        if state is None or generation is None:
+        generation = None if unit is None else unit.state.find(tenant.generation)
+        if unit is None or generation is None:
+            return None
+        leaves = generation.phase in (Phase.DRAINING, Phase.STOPPING)
+        return None if leaves else (unit.state, generation)
+
+    def _seen(self, tenant: Tenant) -> Use:
+        if (found := self.find(tenant)) is None:
             return _LEAVING
-        if generation.phase in (Phase.DRAINING, Phase.STOPPING):
-            return _LEAVING
+        state, generation = found
         wanted = generation is state.current and (state.waiters or state.needed)
         # One that leaves its lifespans can't be ended before it has.
         warm = generation.phase is Phase.WARM and generation.warm_since is not None
@@ -205,7 +210,9 @@ class _Place(Residence):
         if not ran_short(self._worker, error, self._kills):
             return error, ""
         tried = self.tenant.unit in self._admission.state.short
-        for effect in self._admission.feed(residency.RanShort(self.tenant)):
+        found = self._admission.find(self.tenant)
+        again = found is not None and evictions.tries_again(*found)
+        for effect in self._admission.feed(residency.RanShort(self.tenant, again)):
             if isinstance(effect, residency.Retry):
                 return error, effect.why
         if tried:

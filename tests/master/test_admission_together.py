@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from hsu_worker.errors import FailedPrecondition
 from hsu_worker.master.group_table import GroupConfig
 from hsu_worker.master.policy import Phase
 from tests.master.running import app, processes_in
-from tests.master.sim.fakes import virtual
+from tests.master.sim.fakes import WELL, Plan, virtual
 from tests.master.test_admission import GPU, gpu, sharing, toml
 from tests.master.test_dependencies import Village
 from tests.master.test_survival import end_all_in
@@ -165,3 +166,18 @@ async def test_a_start_whose_dependency_had_to_go_while_it_waited_has_it_started
         # Neither fits beside what both depend on, so the one that came later gives way.
         assert ["d", "a", "b"] == [unit for _, unit in it.when("stopping")]
         assert ["b", "d", "a", "d", "c"] == [unit for _, unit in it.when("ready")]
+
+
+@virtual
+async def test_a_swap_that_runs_out_of_memory_leaves_nothing_behind() -> None:
+    ram = GroupConfig(memory=700, min_residency=0.0)
+    member = {"groups": ("ram",), "memory": 100}
+    hungry = {"a": [WELL, Plan(fails="MemoryError: no room")]}
+    async with Village({"a": member, "b": member}, hungry, groups={"ram": ram}) as it:
+        await asyncio.gather(it.call("a"), it.call("b"))
+        with pytest.raises(FailedPrecondition, match="MemoryError"):
+            await it.units.swap("a", it.config.units["a"])
+        await it.units["a"].stop()
+        # The next start is one like any other, and sends nobody away.
+        assert 3 == await it.call("a")
+        assert "ready" == it.phase("b")

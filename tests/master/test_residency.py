@@ -420,6 +420,15 @@ def test_it_is_tried_once_and_not_when_nobody_can_be_sent_away() -> None:
     assert [] == [each for each in table.feed(RanShort(A)) if isinstance(each, Retry)]
 
 
+def test_one_that_its_unit_does_not_try_again_has_nobody_sent_away() -> None:
+    table = machine(100, 100, min_residency=0.0)
+    table.sit(B)
+    table.feed(Ask(A))
+    assert [] == table.feed(RanShort(A, again=False))
+    table.left(A)
+    assert [Admit(Tenant("a", 2))] == table.feed(Ask(Tenant("a", 2)))
+
+
 def test_what_it_depends_on_and_its_replicas_stay_when_it_is_tried_once_more() -> None:
     table = machine(100, 100, 100, min_residency=0.0)
     table.depend(a="b")

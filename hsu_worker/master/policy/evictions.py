@@ -29,6 +29,12 @@ def evicted(state: State, event: Evict, now: float) -> tuple[State, Sequence[Eff
     return state, ()
 
 
+def tries_again(state: State, generation: Generation) -> bool:
+    """Whether its start is tried once more where memory runs out: not that of a swap, nor what nobody wants."""
+    stopped = generation.stop_asked or state.held or state.closed
+    return generation is state.current and not stopped
+
+
 def tried_again(
     state: State, generation: Generation, error: RpcError, why: str
 ) -> tuple[State, Sequence[Effect]]:

@@ -175,7 +175,7 @@ def _start_failed(state: State, event: StartFailed, now: float) -> Decision:
         return state, ()
     if generation is state.candidate:
         return swaps.start_failed(state, generation, error)
-    if event.again and not (generation.stop_asked or state.held or state.closed):
+    if event.again and evictions.tries_again(state, generation):
         return evictions.tried_again(state, generation, error, event.again)
     effects: list[Effect] = []
     if state.waiters:

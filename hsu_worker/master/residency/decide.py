@@ -75,8 +75,8 @@ def _note(state: State, event: Event, now: float) -> Decision:
             if memory <= state.weights.get(tenant.unit, 0):
                 return state, ()
             return replace(state, weights={**state.weights, tenant.unit: memory}), ()
-        case RanShort(tenant):
-            return _ran_short(state, tenant)
+        case RanShort(tenant, again):
+            return _ran_short(state, tenant, again=again)
         case Left(tenant, peak):
             return _left(state, tenant, peak), ()
         case Configured(rules):
@@ -112,7 +112,7 @@ def _left(state: State, tenant: Tenant, peak: int) -> State:
     return replace(state, residents=residents, waiting=waiting)
 
 
-def _ran_short(state: State, tenant: Tenant) -> Decision:
+def _ran_short(state: State, tenant: Tenant, *, again: bool) -> Decision:
     pools = {pool.name for pool in state.rules.pools_of(tenant.unit) if pool.memory is not None}
     stay = state.rules.needs.get(tenant.unit, frozenset()) | {tenant.unit}
     others = [
@@ -122,7 +122,7 @@ def _ran_short(state: State, tenant: Tenant) -> Decision:
         and (member := state.rules.members.get(each.unit)) is not None
         and not (member.pinned or pools.isdisjoint(member.pools))
     ]
-    if tenant.unit in state.short or not others:
+    if not again or tenant.unit in state.short or not others:
         return replace(state, short=state.short - {tenant.unit}), ()
     # Its next one may wait already, behind a swap.
     waiting = tuple(

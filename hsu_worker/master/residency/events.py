@@ -35,6 +35,8 @@ class RanShort:
     """The start of a worker has failed because memory ran out."""
 
     tenant: Tenant
+    again: bool = True
+    """Its unit would try it once more."""
 
 
 @dataclass(frozen=True, slots=True)

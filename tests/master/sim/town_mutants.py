@@ -89,7 +89,7 @@ MUTANTS = (
         "a start that ran out of memory is tried again for ever",
         "T33",
         "residency.decide:_ran_short",
-        "if tenant.unit in state.short or not others:",
+        "if not again or tenant.unit in state.short or not others:",
         "if not others:",
         "hungry",
     ),
