@@ -64,15 +64,15 @@ class Dependencies:
         """
         waiting = list(self._worker.unit.depends_on)
         self._kept = [self._find(name) for name in waiting]
+        # All at once: a stop in the same moment lets all of them go.
+        for unit in self._kept:
+            unit.dependents.add()
         if self._runs:
             self._runs = False
-            for unit in self._kept:
-                unit.dependents.add()
             return
         detail = self._worker.detail
 
         async def start(unit: "Owner") -> None:
-            unit.dependents.add()
             await self._started(unit)
             waiting.remove(unit.config.name)
             self._say(waiting, detail)

@@ -14,6 +14,7 @@ from hsu_worker.master.launchers import Launchers
 from hsu_worker.master.leftovers import Leftovers
 from hsu_worker.master.logs import UnitLog
 from hsu_worker.master.master_table import MasterConfig
+from hsu_worker.master.policy import StartWanted, StopAsked
 from hsu_worker.master.tables import UnitConfig
 from hsu_worker.master.units import Units
 from tests.gen.hsu_test_kinds import Ask, KindsClient
@@ -198,6 +199,17 @@ async def test_t42_it_is_not_stopped_for_being_idle_while_it_is_needed() -> None
         assert "ready" == it.phase("b")
         await it.until(70.0)
         assert [(62.0, "a"), (67.5, "b")] == it.when("stopping")
+
+
+@virtual
+async def test_a_start_that_is_stopped_as_it_begins_lets_go_what_it_has_taken() -> None:
+    async with village(a=["b"], b={"idle": 2.0}) as it:
+        it.units["a"].tell(StartWanted())
+        it.units["a"].tell(StopAsked())
+        await it.call("b")
+        assert 0 == it.units["b"].state.needed
+        await it.until(4.0)
+        assert "absent" == it.phase("b")
 
 
 @virtual
