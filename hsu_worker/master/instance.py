@@ -30,6 +30,9 @@ PROBE_TIMEOUT = 2.0
 #: Seconds in which the end of a process becomes known after its connection broke.
 EXIT_BOUND = 1.0
 
+#: So many times it is let in where what it depends on has gone meanwhile; then its calls may start that.
+ENTRIES = 3
+
 #: Lines of output that a crash keeps.
 CRASH_LINES = 20
 
@@ -167,10 +170,10 @@ class Instance:
 
     async def _enter(self) -> None:
         """Wait for what it depends on, and then for room."""
-        while True:
+        for left in reversed(range(ENTRIES)):
             await self.worker.before()
             await self.worker.residence.enter()
-            if self.worker.adopting or self.worker.stands():
+            if not left or self.worker.adopting or self.worker.stands():
                 return
             # Who had asked for room before may have needed that of one that it depends on.
             self.worker.residence.left(0)

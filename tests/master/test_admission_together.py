@@ -181,3 +181,15 @@ async def test_a_swap_that_runs_out_of_memory_leaves_nothing_behind() -> None:
         # The next start is one like any other, and sends nobody away.
         assert 3 == await it.call("a")
         assert "ready" == it.phase("b")
+
+
+@virtual
+async def test_what_depends_on_units_that_are_never_there_together_starts_all_the_same() -> None:
+    # The tables of a file may not say so; what is learned of memory may come to the same.
+    gpu = GroupConfig(exclusive=True, min_residency=0.0, max_wait=5.0)
+    member = {"groups": ("gpu",)}
+    async with Village(
+        {"a": {"depends_on": ("b", "c")}, "b": member, "c": member}, {}, groups={"gpu": gpu}
+    ) as it:
+        assert 1 == await it.call("a", timeout=300)
+        assert ["b", "c", "b", "c", "a"] == [unit for _, unit in it.when("ready")]

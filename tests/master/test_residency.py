@@ -393,6 +393,23 @@ def test_what_takes_more_than_those_leave_that_stay_is_refused() -> None:
     ) == refused.why
 
 
+def test_what_depends_on_units_that_never_fit_together_is_refused() -> None:
+    table = learning()
+    table.depend(c="ab")
+    for tenant in (A, B):
+        table.sit(tenant)
+        table.feed(Weighed(tenant, 400 * MB))
+    # Only one of them is there at a time.
+    table.left(A)
+    [refused] = table.feed(Ask(C))
+    assert isinstance(refused, Refuse)
+    assert (
+        "unit 'c' has to have 'a' and 'b' beside it, and they take 800 MB, more than the 700 MB of the "
+        "machine hold; raise `memory` in [master], or write what they truly need as `memory` in their "
+        "tables"
+    ) == refused.why
+
+
 def test_a_start_that_ran_short_is_tried_once_more_when_all_others_are_gone() -> None:
     table = machine(100, 100, 100, min_residency=0.0)
     table.sit(B, C)

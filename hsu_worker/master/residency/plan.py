@@ -80,9 +80,10 @@ class Plan:
 
     def _stay(self, pool: Pool, claim: Claim) -> set[str]:
         """The units of which one worker stays there whatever happens: old ones and further replicas go."""
-        share = self._future.share(pool)
-        pinned = {each.unit for each in share.pinned}
-        return (pinned | claim.needs & share.units.keys()) - {claim.tenant.unit}
+        pinned = {each.unit for each in self._future.share(pool).pinned}
+        # One of these may be gone, and comes back.
+        needs = {each for each in claim.needs if pool in self._state.rules.pools_of(each)}
+        return (pinned | needs) - {claim.tenant.unit}
 
     def _note(self, claim: Claim) -> str:
         room = self._present if self._present.lacks(claim) else self._future

@@ -61,16 +61,18 @@ def hopeless(state: State, pool: Pool, tenant: Tenant, stay: Collection[str], be
     """Why somebody can never start: units stay that have so much."""
     assert pool.memory is not None
     unit, where = tenant.unit, f"[groups.{pool.name}]" if pool.name else "[master]"
-    memory = size(state.memory(unit))
-    needs, cure = f"needs {memory}", f"lower that of {names({unit, *stay})}"
-    if state.rules.members[unit].memory is None:
-        needs = f"took {memory} when it last ran"
+    memory, most = state.memory(unit), f"more than the {size(pool.memory)} of {pool} hold"
+    beside_them = f"{most} beside the {size(beside)} of {names(stay)}" if stay else most
+    if state.rules.members[unit].memory is not None:
+        why = f"needs {size(memory)}, and that is {beside_them}"
+        cure = f"lower that of {names({unit, *stay})}"
+    elif memory:
+        why = f"took {size(memory)} when it last ran, and that is {beside_them}"
         cure = "write what it truly needs as `memory` in its table"
-    others = f" beside the {size(beside)} of {names(stay)}" if stay else ""
-    return (
-        f"unit {unit!r} {needs}, and that is more than the {size(pool.memory)} of {pool} "
-        f"hold{others}; raise `memory` in {where}, or {cure}"
-    )
+    else:
+        why = f"has to have {names(stay)} beside it, and they take {size(beside)}, {most}"
+        cure = "write what they truly need as `memory` in their tables"
+    return f"unit {unit!r} {why}; raise `memory` in {where}, or {cure}"
 
 
 def again(tenant: Tenant, others: Collection[str]) -> str:
