@@ -70,7 +70,8 @@ class Admission:
     def ask(self, place: "_Place") -> None:
         """A worker wants in."""
         self._waiting[place.tenant] = place
-        self.feed(residency.Ask(place.tenant, place.there))
+        self.feed(residency.Ask(place.tenant, place.there, place.since))
+        place.since = place.since or self._loop.time()
 
     def leave(self, place: "_Place", peak: int) -> None:
         """Nothing is left of a worker, or it wants in no more."""
@@ -155,6 +156,8 @@ class _Place(Residence):
     def __init__(self, admission: Admission, worker: Worker) -> None:
         self.tenant = Tenant(worker.unit.name, worker.generation)
         self.there = worker.adopting
+        self.since: float | None = None
+        """When it asked first."""
         self._admission = admission
         self._worker = worker
         self._turn: asyncio.Future[None]

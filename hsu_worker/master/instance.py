@@ -31,7 +31,7 @@ PROBE_TIMEOUT = 2.0
 EXIT_BOUND = 1.0
 
 #: So many times it is let in where what it depends on has gone meanwhile; then its calls may start that.
-ENTRIES = 3
+ENTRIES = 10
 
 #: Lines of output that a crash keeps.
 CRASH_LINES = 20

@@ -164,6 +164,17 @@ def test_who_came_first_comes_in_first() -> None:
     assert [Admit(B)] == [each for each in table.left(C) if isinstance(each, Admit)]
 
 
+def test_who_comes_back_has_its_turn_as_before() -> None:
+    table = gpu()
+    table.sit(A)
+    table.feed(Ask(B))
+    table.now += 1.0
+    table.feed(Ask(C))
+    table.left(B)
+    table.feed(Ask(B, since=100.0))
+    assert [Admit(B)] == [each for each in table.left(A) if isinstance(each, Admit)]
+
+
 def test_who_does_not_want_to_start_any_more_waits_no_more() -> None:
     table = gpu()
     table.sit(A)

@@ -62,9 +62,11 @@ def _note(state: State, event: Event, now: float) -> Decision:
     match event:
         case Ask(tenant, there=True):
             return _let_in(state, tenant)
-        case Ask(tenant):
-            asks = Waiting(tenant=tenant, asked=now, alone=tenant.unit in state.short)
-            return replace(state, waiting=(*state.waiting, asks)), ()
+        case Ask(tenant, since=since):
+            asked = now if since is None else since
+            asks = Waiting(tenant=tenant, asked=asked, alone=tenant.unit in state.short)
+            waiting = sorted((*state.waiting, asks), key=lambda each: each.asked)
+            return replace(state, waiting=tuple(waiting)), ()
         case Ready(tenant):
             resident = state.residents.get(tenant)
             if resident is None:

@@ -13,6 +13,8 @@ class Ask:
     tenant: Tenant
     there: bool = False
     """It runs already, and has what it takes."""
+    since: float | None = None
+    """When it asked first, if it was let in and came back."""
 
 
 @dataclass(frozen=True, slots=True)
