@@ -472,6 +472,22 @@ def test_what_it_depends_on_and_its_replicas_stay_when_it_is_tried_once_more() -
     assert [Admit(third)] == table.left(C)
 
 
+def test_who_may_wait_for_one_that_is_tried_once_more_stays() -> None:
+    table = machine(100, 100, 100, min_residency=0.0)
+    table.depend(b="a", c="a")
+    table.sit(B, C)
+    table.feed(Ask(A))
+    assert [Retry] == [type(each) for each in table.feed(RanShort(A))]
+    table.left(A)
+    # One of them has a call, or enters its lifespans again.
+    table.says |= {B: Use(), C: IDLE}
+    again = Tenant("a", 2)
+    assert [(C, False)] == table.evicted(Ask(again))
+    table.says[C] = Use(leaving=True)
+    assert [] == table.feed(Look())
+    assert [Admit(again)] == table.left(C)
+
+
 def test_other_rules_hold_at_once() -> None:
     table = machine(300, 300, 300)
     table.sit(A, B)

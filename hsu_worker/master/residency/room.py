@@ -37,7 +37,11 @@ class Claim:
         Replicas would put each other out for ever.
         """
         unit = other.tenant.unit
-        return other.pinned or unit in self.needs or unit == self.tenant.unit
+        if other.pinned or unit in self.needs or unit == self.tenant.unit:
+            return True
+        # Where all others have to go, not who may wait for this very start: it could not.
+        used = other.use is not None and not (other.idle or other.use.leaving)
+        return self.alone and used and unit in self.partners
 
     @property
     def idle(self) -> bool:
