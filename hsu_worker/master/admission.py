@@ -188,8 +188,9 @@ class _Place(Residence):
         self._worker.on_progress(0.0, note)
 
     def ready(self) -> None:
-        self._admission.feed(residency.Ready(self.tenant))
+        # Somebody may be let in as soon as it is ready.
         self.weigh()
+        self._admission.feed(residency.Ready(self.tenant))
 
     def weigh(self) -> None:
         pid, unit = self._worker.pid, self._worker.unit.name

@@ -1,6 +1,7 @@
 """Sharing where it meets what else a unit can be: true processes, or a virtual clock."""
 
 import asyncio
+import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,11 +9,15 @@ from pathlib import Path
 import pytest
 
 from hsu_worker.errors import FailedPrecondition
+from hsu_worker.master.admission import Admission
 from hsu_worker.master.group_table import GroupConfig
 from hsu_worker.master.instance import ENTRIES
+from hsu_worker.master.logs import UnitLog
 from hsu_worker.master.policy import Phase
+from hsu_worker.master.residency import Event, Member, Pool, Ready, Rules, Weighed
+from hsu_worker.master.tables import UnitConfig
 from tests.master.running import app, processes_in
-from tests.master.sim.fakes import WELL, Plan, virtual
+from tests.master.sim.fakes import WELL, FakeWorker, Plan, virtual
 from tests.master.test_admission import GPU, gpu, sharing, toml
 from tests.master.test_dependencies import Village
 from tests.master.test_survival import end_all_in
@@ -195,3 +200,18 @@ async def test_what_depends_on_units_that_are_never_there_together_starts_all_th
         assert 1 == await it.call("a", timeout=300)
         turns = ["b", "c"] * (ENTRIES // 2)
         assert [*turns, "b", "a"] == [unit for _, unit in it.when("ready")]
+
+
+@virtual
+async def test_what_one_takes_is_known_before_others_are_let_in(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    admission, told = Admission({}), list[Event]()
+    member = Member(pools=("",))
+    admission.configure(Rules(pools={"": Pool(memory=700)}, members={"a": member}))
+    worker = FakeWorker(UnitConfig(name="a", app="a:A", implements=()), 1, UnitLog(), WELL)
+    worker.pid = os.getpid()
+    admission.take(worker)
+    monkeypatch.setattr(admission, "feed", told.append)
+    worker.residence.ready()
+    assert [Weighed, Ready] == [type(event) for event in told]
