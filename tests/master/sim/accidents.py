@@ -30,7 +30,7 @@ async def deed(machine: "Machine", units: Units) -> None:
     what = dice.choice(
         (
             *("start", "start", "stop", "restart", "swap", "swap", "swap"),
-            *("end", "keeper", "stranger", "call", "call", "call"),
+            *("end", "keeper", "stranger", *["call", "decide"] * 3),
         )
     )
     if units.closed or not machine.step():
@@ -55,6 +55,14 @@ async def deed(machine: "Machine", units: Units) -> None:
             case "call":
                 async with units[name].lease(None)(None):
                     await asyncio.sleep(dice.uniform(0.0, 8.0))
+            case "decide":
+                # Under a call, which is cut when its drain is over.
+                async with units[name].lease(None)(None):
+                    swaps = dice.random() < 0.5
+                    await asyncio.gather(
+                        units.swap(name, units[name].config) if swaps else units[name].stop(),
+                        asyncio.sleep(dice.uniform(0.0, 8.0)),
+                    )
             case _:
                 kernel.stranger()
 

@@ -142,7 +142,7 @@ class Machine:
                 table=self.dice.choice((1, 1, 1, 1, 1, 2)),
                 preload=self.dice.choice(("true", "true", "false")),
                 restart=self.dice.choice(("on-demand", "on-failure", "always", "never")),
-                drain=self.dice.choice(("500ms", "3s")),
+                drain=self.dice.choice(("500ms", "3s", "3s")),
             )
             for name in names
         )
@@ -157,7 +157,7 @@ class Machine:
         self._alive, self._fuse = True, 0
         self._links, self._outputs, self._units = [], [], None
         self.note(f"master {self.lives} begins with {', '.join(config.units) or 'nothing'}")
-        task = loop.create_task(self._master(config))
+        task = loop.create_task(self._master(config, doomed=doomed))
         if doomed and self.dice.random() < 0.6:
             self._fuse = self.dice.randint(1, 90)
         elif doomed:
@@ -194,6 +194,12 @@ class Machine:
         if self._alive and self._units is not None:
             self.promises.decide(self._units)
 
+    async def _pass_until_one_drains(self, units: Units) -> None:
+        until = self.kernel.now + self.dice.uniform(0.0, 12.0)
+        while self.kernel.now < until and not self.promises.open_drains(units):  # noqa: ASYNC110  there is no event
+            await asyncio.sleep(LOOK)
+        self.promises.upheld += bool(self._alive and self.promises.open_drains(units))
+
     async def _look_on(self) -> None:
         while True:
             await asyncio.sleep(LOOK)
@@ -225,7 +231,7 @@ class Machine:
         for each in self._outputs:
             each.close()
 
-    async def _master(self, config: Config) -> None:
+    async def _master(self, config: Config, *, doomed: bool) -> None:
         async with Keeper() as keeper:
             keeper._mark = f"{self.dice.getrandbits(64):016x}"
             launchers = Launchers(
@@ -255,14 +261,16 @@ class Machine:
             deeds = self.dice.randint(0, 6) if units else 0
             tasks = [asyncio.create_task(accidents.deed(self, units)) for _ in range(deeds)]
             looking = asyncio.create_task(self._look_on())
-            hasty = self.dice.random() < 0.5
+            # The last one sees to it that nothing is left.
+            hasty = bool(units) and self.dice.random() < 0.5
             if hasty:
-                await asyncio.sleep(self.dice.uniform(0.0, 9.0))
+                await self._pass_until_one_drains(units)
+                if doomed:
+                    self._kill_at_rest()
             else:
                 await asyncio.gather(*tasks)
                 await asyncio.sleep(SETTLE)
             before = self.promises.going_on(self.kernel, units)
-            self.promises.upheld += bool(self._alive and self.promises.open_drains(units))
             if self._alive and not hasty:
                 self.promises.settled(self.kernel, units, self.folder)
             await units.close()

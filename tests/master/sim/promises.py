@@ -9,7 +9,7 @@ from typing import Any
 from hsu_worker.master.event import Event
 from hsu_worker.master.policy import Generation, Phase
 from hsu_worker.master.spawned import Spawned
-from hsu_worker.master.surviving import launch_digest
+from hsu_worker.master.surviving import Surviving, launch_digest
 from hsu_worker.master.tables import UnitConfig
 from hsu_worker.master.unit import Unit
 from hsu_worker.master.units import Units
@@ -26,7 +26,7 @@ class Promises:
         self.adopted = 0
         """How many workers found another master."""
         self.upheld = 0
-        """How often a master began to leave while one was on its way out."""
+        """How often a master was about to end while one was on its way out."""
         self.decided: set[str] = set()
         """Instances that are to end, as somebody has decided."""
         self.read_on = 0
@@ -118,7 +118,9 @@ class Promises:
             unit = _unit(units, name)
             for each in unit.state.generations:
                 worker = unit._instances[each.number].worker
-                if isinstance(worker, Spawned) and (each.stop_asked or drains(each)):
+                assert isinstance(worker, Surviving)
+                # One that is bound to its master still needs no decision.
+                if worker._outlives and (each.stop_asked or drains(each)):
                     self.decided.add(worker._instance)
 
     def open_drains(self, units: Units) -> list[Generation]:
