@@ -157,14 +157,18 @@ class Ci:
     complained: str
 
 
-#: Stands in for make: notes the target, which fails if it is FAILS, and knows which toolchains are there.
+#: Stands in for make: notes the target, which fails if it is FAILS, knows which toolchains are there, and ends as what
+#: has hung until `timeout` ended it.
 MAKE = """#!/bin/sh
 for target; do :; done
 if [ "$target" != toolchain ]; then
     echo "$target" >> "$NOTES"
     test "$target" != "$FAILS"
 else
-    case "$*" in *"/$MISSING "*) echo "$MISSING is missing: install it"; exit 1 ;; esac
+    case "$*" in
+        *"/$MISSING "*) echo "$MISSING is missing: install it"; exit 1 ;;
+        *"/$HANGS "*) exit 124 ;;
+    esac
 fi
 """
 
@@ -178,11 +182,13 @@ def ci(tmp_path: Path) -> Callable[..., Ci]:
     environment = {key: value for key, value in os.environ.items() if key != "CI_LANGUAGES"}
     environment |= {"PATH": f"{tmp_path}:{os.environ['PATH']}", "NOTES": str(notes)}
 
-    def run(*, missing: str = "none", fails: str = "none", **variables: str) -> Ci:
+    def run(
+        *, missing: str = "none", hangs: str = "none", fails: str = "none", **variables: str
+    ) -> Ci:
         notes.write_text("")
         ran = subprocess.run(
             [ROOT / ".ci" / "run"],
-            env=environment | {"MISSING": missing, "FAILS": fails} | variables,
+            env=environment | {"MISSING": missing, "HANGS": hangs, "FAILS": fails} | variables,
             capture_output=True,
             text=True,
             check=False,
@@ -234,6 +240,12 @@ def test_ci_takes_all_languages_that_are_there_and_says_which_are_not(
     ran = ci(CI_LANGUAGES="all", missing="go")
     assert (0, [*OURS, *tests[1:]]) == (ran.code, ran.made)
     assert "\n== make test-go: NOT RUN: go is missing: install it\n" in ran.said
+
+
+def test_ci_waits_for_no_libraries_that_do_not_come(ci: Callable[..., Ci]) -> None:
+    ran = ci(hangs="go")
+    assert (0, [*OURS, "test-node", "test-java"]) == (ran.code, ran.made)
+    assert "\n== make test-go: NOT RUN: its libraries have not come within 180 s\n" in ran.said
 
 
 def test_ci_takes_the_languages_that_are_named(ci: Callable[..., Ci]) -> None:
