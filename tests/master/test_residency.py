@@ -376,6 +376,18 @@ def test_idle_ones_go_when_more_is_taken_than_there_is() -> None:
     assert [Evict(A, told)] == table.feed(Weighed(B, 400 * MB))
 
 
+def test_an_idle_one_goes_though_somebody_waits_for_one_that_is_busy_too() -> None:
+    table = gpu(min_residency=0.0, max_wait=5.0)
+    table.sit(A, busy=True)
+    table.feed(Ask(B, there=True))
+    table.feed(Ready(B))
+    table.says[B] = BUSY
+    assert [] == table.evicted(Ask(C))
+    # There are too many without the newcomer.
+    table.says[A] = IDLE
+    assert [(A, False)] == table.evicted(Look())
+
+
 def test_what_once_took_more_than_there_is_is_refused() -> None:
     table = learning()
     table.sit(A)

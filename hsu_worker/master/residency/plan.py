@@ -36,10 +36,10 @@ class Plan:
 
     def make(self) -> State:
         """The state, once everything is on its way that has to be done now; adds to `effects`."""
+        over = any(list(map(self._relieve, self._state.rules.pools.values())))
         waiting = tuple(
             [each for known in self._state.waiting if (each := self._served(known)) is not None]
         )
-        over = any(list(map(self._relieve, self._state.rules.pools.values())))
         if self._wakes:
             self.effects.append(Wake(min(self._wakes)))
         return replace(self._state, waiting=waiting, over=over)
