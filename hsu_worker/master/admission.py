@@ -131,6 +131,7 @@ class Admission:
         return Use(
             ready=warm or generation.phase is Phase.READY,
             busy=bool(generation.leases or wanted),
+            needed=generation is state.current and state.needed > 0,
             last=generation.quiet_since,
             replaces=None if old is None else Tenant(tenant.unit, old.number),
         )

@@ -239,6 +239,19 @@ def test_nobody_puts_out_what_it_depends_on() -> None:
     assert [(C, True)] == table.evicted(Look())
 
 
+def test_a_further_replica_of_what_it_depends_on_may_go() -> None:
+    table = machine(250, 300, 300, min_residency=0.0)
+    table.depend(b="a")
+    second = Tenant("a", 2)
+    table.sit(A, busy=True, needed=True)
+    table.sit(second)
+    assert [(second, False)] == table.evicted(Ask(B))
+    table.says[second] = Use(leaving=True)
+    # The other one stays, whoever comes.
+    assert [] == table.evicted(Ask(C))
+    assert [Admit(B)] == [each for each in table.left(second) if isinstance(each, Admit)]
+
+
 def test_who_comes_later_does_not_put_out_what_one_before_it_depends_on() -> None:
     table = machine(300, 300, 300, 300, min_residency=0.0, max_wait=5.0)
     table.depend(a="b", c="d")

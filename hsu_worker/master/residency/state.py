@@ -84,6 +84,8 @@ class Use:
     """It is on its way out, for whatever reason."""
     busy: bool = False
     """It has calls, or its unit has some that wait."""
+    needed: bool = False
+    """Workers of other units need it."""
     last: float = 0.0
     """When it was last used."""
     replaces: Tenant | None = None

@@ -17,7 +17,7 @@ def choose(claim: Claim, room: Room, kept: Collection[str]) -> list[tuple[Claim,
 
         room: Who is there.
 
-        kept: Units that nobody puts out now.
+        kept: Units that others depend on who start or wait, this one too: what these need of them stays.
     """
     chosen: dict[int, tuple[Claim, Pool]] = {}
     for pool in room.lacks(claim):
@@ -46,11 +46,25 @@ def _in_turn(claim: Claim, share: Share, kept: Collection[str]) -> Iterator[Clai
     def others(*, partners: bool) -> Iterator[Claim]:
         for each in share.ranked():
             partner = not each.idle and each.tenant.unit in claim.partners
-            if partner is partners and not (claim.spares(each) or each.tenant.unit in kept):
+            if partner is partners and may_go(each):
                 yield each
+
+    def may_go(other: Claim) -> bool:
+        unit = other.tenant.unit
+        if other.pinned or unit == claim.tenant.unit:
+            return False
+        return unit not in kept or _is_further(other, share)
 
     yield from others(partners=False)
     # Whoever calls them may wait for the very one that is to be let in.
     yield from others(partners=True)
     # A swap puts the old one out only if nothing else helps.
     yield from (each for each in share.ranked() if each.tenant == claim.replaces)
+
+
+def _is_further(claim: Claim, share: Share) -> bool:
+    """Others need a replica of it, and not this one."""
+    if claim.use is None or claim.use.needed:
+        return False
+    replicas = (each for each in share.claims.values() if each.tenant.unit == claim.tenant.unit)
+    return any(each.use is not None and each.use.needed and each.use.ready for each in replicas)
