@@ -70,7 +70,7 @@ class Admission:
     def ask(self, place: "_Place") -> None:
         """A worker wants in."""
         self._waiting[place.tenant] = place
-        self.feed(residency.Ask(place.tenant, place.there, place.since))
+        self.feed(residency.Ask(place.tenant, place.there, place.since, place.alone))
         place.since = place.since or self._loop.time()
 
     def leave(self, place: "_Place", peak: int) -> None:
@@ -214,13 +214,12 @@ class _Place(Residence):
     def failed(self, error: StartError) -> tuple[StartError, str]:
         if not ran_short(self._worker, error, self._kills):
             return error, ""
-        tried = self.tenant.unit in self._admission.state.short
         found = self._admission.find(self.tenant)
         again = found is not None and evictions.tries_again(*found)
         for effect in self._admission.feed(residency.RanShort(self.tenant, again)):
             if isinstance(effect, residency.Retry):
                 return error, effect.why
-        if tried:
+        if self.alone:
             why = "memory ran out, also with nobody else there that could be sent away"
             return StartError(f"{error.message}\n{why}"), ""
         return error, ""

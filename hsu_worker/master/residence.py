@@ -6,6 +6,9 @@ from hsu_worker.errors import StartError
 class Residence:
     """Of a worker that shares nothing: it may start at once."""
 
+    alone = False
+    """Its start ran out of memory, and is tried once more without all others."""
+
     async def enter(self) -> None:
         """Wait until it may start.
 

@@ -348,12 +348,12 @@ class Unit:
 
     def _start(self, effect: policy.Start) -> None:
         worker = self._make(self._specs[effect.spec], effect.generation, self.log)
-        instance = Instance(worker, self._feed)
         beside = effect.trigger in _BESIDE
         if beside:
             worker.verify = self._verify
+        worker.residence.alone = effect.trigger == "memory"
         worker.on_progress = partial(self.history.progress, effect.generation)
-        self._instances[effect.generation] = instance
+        instance = self._instances[effect.generation] = Instance(worker, self._feed)
         self._empty.clear()
         kind: Kind = "swapping" if beside else "starting"
         self.history.add(effect.generation, kind, effect.trigger, effect.why)

@@ -454,7 +454,7 @@ def test_a_start_that_ran_short_is_tried_once_more_when_all_others_are_gone() ->
     assert [Retry(A, why)] == table.feed(RanShort(A))
     table.left(A)
     again = Tenant("a", 2)
-    told = table.feed(Ask(again))
+    told = table.feed(Ask(again, alone=True))
     assert {B, C} == {each.tenant for each in told if isinstance(each, Evict)}
     table.left(B)
     assert [Admit(again)] == [each for each in table.left(C) if isinstance(each, Admit)]
@@ -470,7 +470,30 @@ def test_it_is_tried_once_and_not_when_nobody_can_be_sent_away() -> None:
     assert [] == table.feed(RanShort(A))
     table.sit(B)
     assert [Retry] == [type(each) for each in table.feed(RanShort(A))]
-    assert [] == [each for each in table.feed(RanShort(A)) if isinstance(each, Retry)]
+    table.left(A)
+    again = Tenant("a", 2)
+    table.feed(Ask(again, alone=True))
+    assert [Admit(again)] == table.left(B)
+    assert [] == table.feed(RanShort(again))
+
+
+def test_replicas_that_run_short_at_the_same_time_are_each_tried_once_more() -> None:
+    table = machine(100, 100, min_residency=0.0)
+    table.sit(B)
+    first, second, *again = (Tenant("a", number) for number in (1, 2, 3, 4))
+    for tenant in (first, second):
+        table.feed(Ask(tenant))
+    for tenant in (first, second):
+        assert [Retry] == [type(each) for each in table.feed(RanShort(tenant))]
+    # One that does well by now says nothing of the other one.
+    table.left(first)
+    table.feed(Ask(again[0], alone=True))
+    assert [Admit(again[0])] == [each for each in table.left(B) if isinstance(each, Admit)]
+    table.says[again[0]] = IDLE
+    table.feed(Ready(again[0]))
+    table.left(second)
+    table.sit(B)
+    assert [(B, False)] == table.evicted(Ask(again[1], alone=True))
 
 
 def test_one_that_its_unit_does_not_try_again_has_nobody_sent_away() -> None:
@@ -493,7 +516,7 @@ def test_what_it_depends_on_and_its_replicas_stay_when_it_is_tried_once_more() -
     why = "unit 'a' ran out of memory; it is tried once more without 'c'"
     assert [Retry(second, why)] == table.feed(RanShort(second))
     table.left(second)
-    assert [(C, False)] == table.evicted(Ask(third))
+    assert [(C, False)] == table.evicted(Ask(third, alone=True))
     assert [Admit(third)] == table.left(C)
 
 
@@ -507,7 +530,7 @@ def test_who_may_wait_for_one_that_is_tried_once_more_stays() -> None:
     # One of them has a call, or enters its lifespans again.
     table.says |= {B: Use(), C: IDLE}
     again = Tenant("a", 2)
-    assert [(C, False)] == table.evicted(Ask(again))
+    assert [(C, False)] == table.evicted(Ask(again, alone=True))
     table.says[C] = Use(leaving=True)
     assert [] == table.feed(Look())
     assert [Admit(again)] == table.left(C)

@@ -62,9 +62,9 @@ def _note(state: State, event: Event, now: float) -> Decision:
     match event:
         case Ask(tenant, there=True):
             return _let_in(state, tenant)
-        case Ask(tenant, since=since):
+        case Ask(tenant, since=since, alone=alone):
             asked = now if since is None else since
-            asks = Waiting(tenant=tenant, asked=asked, alone=tenant.unit in state.short)
+            asks = Waiting(tenant=tenant, asked=asked, alone=alone)
             waiting = sorted((*state.waiting, asks), key=lambda each: each.asked)
             return replace(state, waiting=tuple(waiting)), ()
         case Ready(tenant):
@@ -72,13 +72,13 @@ def _note(state: State, event: Event, now: float) -> Decision:
             if resident is None:
                 return state, ()
             residents = {**state.residents, tenant: replace(resident, ready=now)}
-            return replace(state, residents=residents, short=state.short - {tenant.unit}), ()
+            return replace(state, residents=residents), ()
         case Weighed(tenant, memory):
             if memory <= state.weights.get(tenant.unit, 0):
                 return state, ()
             return replace(state, weights={**state.weights, tenant.unit: memory}), ()
         case RanShort(tenant, again):
-            return _ran_short(state, tenant, again=again)
+            return state, _ran_short(state, tenant) if again else ()
         case Left(tenant, peak):
             return _left(state, tenant, peak), ()
         case Configured(rules):
@@ -114,24 +114,14 @@ def _left(state: State, tenant: Tenant, peak: int) -> State:
     return replace(state, residents=residents, waiting=waiting)
 
 
-def _ran_short(state: State, tenant: Tenant, *, again: bool) -> Decision:
+def _ran_short(state: State, tenant: Tenant) -> Sequence[Effect]:
     pools = {pool.name for pool in state.rules.pools_of(tenant.unit) if pool.memory is not None}
     stay = state.rules.needs.get(tenant.unit, frozenset()) | {tenant.unit}
-    others = [
-        each
+    others = {
+        each.unit
         for each in state.residents
         if each.unit not in stay
         and (member := state.rules.members.get(each.unit)) is not None
         and not (member.pinned or pools.isdisjoint(member.pools))
-    ]
-    if not again or tenant.unit in state.short or not others:
-        return replace(state, short=state.short - {tenant.unit}), ()
-    # Its next one may wait already, behind a swap.
-    waiting = tuple(
-        [
-            replace(each, alone=each.alone or each.tenant.unit == tenant.unit)
-            for each in state.waiting
-        ]
-    )
-    state = replace(state, waiting=waiting, short=state.short | {tenant.unit})
-    return state, (Retry(tenant, texts.again(tenant, {each.unit for each in others})),)
+    }
+    return (Retry(tenant, texts.again(tenant, others)),) if others else ()

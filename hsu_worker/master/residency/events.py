@@ -15,6 +15,8 @@ class Ask:
     """It runs already, and has what it takes."""
     since: float | None = None
     """When it asked first, if it was let in and came back."""
+    alone: bool = False
+    """Its start ran out of memory, and is tried once more: all others have to go first."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -123,8 +123,6 @@ class State:
     waiting: tuple[Waiting, ...] = ()
     weights: Mapping[str, int] = field(default_factory=dict)
     """What each unit was last seen to take, in bytes."""
-    short: frozenset[str] = frozenset()
-    """Units whose last start ran out of memory, and is to be tried once more."""
     over: bool = False
     """More is taken than there is."""
 

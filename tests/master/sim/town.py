@@ -320,7 +320,8 @@ class Town:
     def ask(self, process: Process) -> None:
         if not process.stopping:
             process.asked = self.now
-            self.admit(residency.Ask(process.tenant))
+            alone = process.tenant.unit in self.short
+            self.admit(residency.Ask(process.tenant, alone=alone))
 
     def let_in(self, process: Process) -> None:
         expect(not process.alive, f"{process.tenant} is let in twice")

@@ -86,14 +86,6 @@ MUTANTS = (
         "crowded",
     ),
     Mutant(
-        "a start that ran out of memory is tried again for ever",
-        "T33",
-        "residency.decide:_ran_short",
-        "if not again or tenant.unit in state.short or not others:",
-        "if not others:",
-        "hungry",
-    ),
-    Mutant(
         "the others stay while it is tried again",
         "T33",
         "residency.room:Room._fits",
