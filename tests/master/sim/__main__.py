@@ -1,6 +1,7 @@
 """Runs the simulator by hand: `python -m tests.master.sim --seeds 100000 --from 10000`.
 
-The story `survival` is that of masters that are killed, and of workers that outlive them.
+The story `survival` is that of masters that are killed, and of workers that outlive them; `town`, and those
+whose names begin so, are those of units that share groups and memory.
 """
 
 import argparse
@@ -10,12 +11,19 @@ import time
 from tests.master.sim.books import Broken
 from tests.master.sim.machine import Machine
 from tests.master.sim.stories import STORIES
+from tests.master.sim.town import STORIES as OF_A_TOWN
+from tests.master.sim.town import Town
 from tests.master.sim.world import World
+
+#: By story.
+TOWNS = {f"town-{story}": story for story in OF_A_TOWN if story != "anything"} | {
+    "town": "anything"
+}
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.master.sim")
-    parser.add_argument("--story", choices=(*STORIES, "survival"), default="anything")
+    parser.add_argument("--story", choices=(*STORIES, "survival", *TOWNS), default="anything")
     parser.add_argument("--seeds", type=int, default=10_000, help="how many")
     parser.add_argument("--from", type=int, default=0, dest="first", help="the first one")
     parser.add_argument("--seed", type=int, help="this one alone")
@@ -50,7 +58,9 @@ def main() -> int:
     return 1 if failed else 0
 
 
-def made(seed: int, story: str, *, trace: bool = False) -> World | Machine:
+def made(seed: int, story: str, *, trace: bool = False) -> World | Machine | Town:
+    if story in TOWNS:
+        return Town(seed, TOWNS[story], trace=trace)
     return Machine(seed, trace=trace) if story == "survival" else World(seed, story, trace=trace)
 
 

@@ -41,11 +41,16 @@ def planted(mutant: Mutant, package: str = "hsu_worker.master.policy") -> Iterat
         raise LookupError(f"{mutant.name!r} applies no more: {mutant.text!r} in {mutant.where}")
     made: dict[str, object] = {}
     exec(source.replace(mutant.text, mutant.bug), vars(module), made)
-    setattr(owner, name, made[name])
+    parent = import_module(module.__name__.rpartition(".")[0])
+    # A package may offer it, too.
+    holders = [owner, *([parent] if vars(parent).get(name) is function else [])]
+    for holder in holders:
+        setattr(holder, name, made[name])
     try:
         yield
     finally:
-        setattr(owner, name, function)
+        for holder in holders:
+            setattr(holder, name, function)
 
 
 MUTANTS = (

@@ -1,56 +1,64 @@
-"""Several units that share groups and memory, under a clock of its own.
+"""Units that share groups and memory, under a clock of its own.
 
-The units' own policies are the true ones, and so is the one of residency; workers, callers and time
-are made up. Each step is held against what was promised.
+Owners, replicas, dependencies, reloads, admission and all policies are the true ones; workers, callers and
+time are made up. Each decision is held against what was promised.
 """
 
-import heapq
-import itertools
-from collections.abc import Callable
-from dataclasses import dataclass, field
+import asyncio
+import logging
+import random
+from collections import Counter
+from collections.abc import Generator
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from random import Random
-from typing import Any, Final
+from typing import Any, Final, cast
+from unittest.mock import patch
 
-from hsu_worker.errors import StartError
-from hsu_worker.master import policy, residency
+from hsu_worker.errors import RpcError, Unimplemented
+from hsu_worker.master import admission, units
+from hsu_worker.master.changes import changes
+from hsu_worker.master.config import Config
+from hsu_worker.master.event import Event
+from hsu_worker.master.instance import ENTRIES
+from hsu_worker.master.launchers import Launchers
+from hsu_worker.master.leftovers import Leftovers
+from hsu_worker.master.logs import UnitLog
 from hsu_worker.master.policy import Phase
-from hsu_worker.master.residency import Member, Pool, Rules, Tenant, Use
-from tests.master.sim.books import Broken, expect
+from hsu_worker.master.replicas import Owner
+from hsu_worker.master.residency import Tenant
+from hsu_worker.master.tables import UnitConfig
+from hsu_worker.master.units import Units
+from tests.gen.hsu_test_kinds import Ask, KindsClient
+from tests.master.sim.books import Broken
+from tests.master.sim.clock import run
+from tests.master.sim.fakes import Plan
+from tests.master.sim.town_promises import CALL, Hall, Promises
+from tests.master.sim.town_tables import MOST, START_TIMEOUT, Tables
+from tests.master.sim.townsfolk import ENDING, SHORT, SMALL, STARTUP, Folk
 
-STARTUP: Final = 2.0
-ENDING: Final = 1.0
-CALL: Final = 3.0
-DRAIN: Final = 10.0
-
-#: When nothing new happens any more.
+#: Seconds after which nothing new happens any more.
 CALM: Final = 30.0
 
+#: Turns of the loop in which a town has to come to its end.
+TURNS: Final = 20_000
 
-@dataclass(eq=False, slots=True)
-class Call:
-    """One caller, from its arrival on."""
+STORIES: Final = {
+    "anything": "all that is here, now and then",
+    "crowded": "callers call each unit again and again without a pause",
+    "hungry": "starts run out of memory while others have some",
+    "growing": "no table says what a worker takes",
+    "leaning": "most units depend on others",
+    "changing": "the tables change again and again",
+    "drowsy": "workers leave their lifespans as soon as they idle",
+}
 
-    unit: str
-    arrived: float
-    until: float = 0.0
-    """Its caller makes another one, until then."""
-    outcome: str = ""
-
-
-@dataclass(eq=False, slots=True)
-class Process:
-    """One worker of the town."""
-
-    tenant: Tenant
-    alive: bool = False
-    """It was let in, and not all of it is gone."""
-    asked: float | None = None
-    ready: float | None = None
-    stopping: bool = False
-    alone: bool = False
-    """It is tried once more."""
-    calls: set[Call] = field(default_factory=set)
+#: What a call may end with, beside an answer.
+OUTCOMES: Final = {
+    "UNAVAILABLE no",
+    "UNAVAILABLE unknown",
+    "UNIMPLEMENTED yes",
+}
 
 
 class Town:
@@ -59,378 +67,321 @@ class Town:
     Args:
         seed: Decides everything.
 
-        story: `crowded`, where callers call each unit again and again without a pause; `hungry`, where
-            starts run out of memory while others have some; or `anything`.
+        story: One of `STORIES`.
     """
 
+    promises: Promises
+
     def __init__(self, seed: int, story: str = "anything", *, trace: bool = False) -> None:
+        self.seed = seed
+        self.story = story
         self.dice = Random(seed)
         self.trace: list[str] | None = [] if trace else None
-        self.now = 1000.0
-        self.rules = self._rules()
-        self.residency = residency.State()
-        self.ledger = residency.Ledger(self.seen)
-        self.units = {
-            name: policy.State(
-                rules=policy.Rules(
-                    unit=name,
-                    idle=self.dice.choice((None, 1.0, 20.0)),
-                    concurrency=self.dice.choice((None, 1, 3)),
-                    drain=DRAIN,
-                    restart=self.dice.choice(tuple(policy.Restart)[:3]),
-                    backoff_most=1.0,
-                    breaker=1000,
-                )
-            )
-            for name in self.rules.members
-        }
-        self.processes: dict[Tenant, Process] = {}
-        self.waiting: dict[tuple[str, int], Call] = {}
-        self.calls: list[Call] = []
-        self.short: set[str] = set()
-        """Units whose start ran out of memory, and is tried once more."""
-        self.evictions = self.drained = self.retried = 0
-        self.longest = 0.0
-        self._numbers = itertools.count(1)
-        self._heap: list[tuple[float, float, int, Callable[..., None], tuple[Any, ...]]] = []
-        self._timers: dict[str, float] = {}
-        self._looks = False
-        self._story = story
-        self._swaps = 0
+        self.events = 0
+        self.folk: dict[Tenant, Folk] = {}
+        self.outcomes: Counter[str] = Counter()
+        self._tables = Tables(self.dice, story)
+        self._config = self._tables.draw()
+        self._units = Units(self._tell, lambda _: None)
+        self.leftovers = Leftovers()
+        self._pools: dict[str, tuple[str, ...]] = {}
+        """Of each unit, also of those that were removed."""
+        self._places = 0
+        self._adoptable: dict[str, str] = {}
+        self._starved: set[str] = set()
+        """Units that ran out of memory with nobody beside them."""
+        self._reloading = asyncio.Lock()
+        self._broken = ""
+        self._over = False
+        self._turns = 0
+        self._calls = self._deeds = self._accidents = 0
+        self._loop: asyncio.AbstractEventLoop
 
-    def _rules(self) -> Rules:
-        names = "abcde"[: self.dice.randint(2, 5)]
-        bounds = partial(
-            Pool,
-            min_residency=self.dice.choice((0.0, 0.5, 2.0)),
-            max_wait=self.dice.choice((3.0, 8.0)),
-        )
-        memory = self.dice.choice((None, 500, 700))
-        pools = {"gpu": bounds(name="gpu", exclusive=True)}
-        if memory is not None:
-            pools[""] = bounds(memory=memory)
-        if self.dice.random() < 0.3:
-            pools["small"] = bounds(name="small", memory=300)
-        members = {}
-        for number, name in enumerate(names):
-            there = [each for each in pools if self.dice.random() < (1.0 if each == "" else 0.5)]
-            members[name] = Member(
-                pools=tuple(there),
-                memory=self.dice.choice((100, 200, 300)) if memory or "small" in there else None,
-            )
-            if number == 0 and "gpu" not in there and self.dice.random() < 0.3:
-                members[name] = Member(pools=tuple(there), memory=100, pinned=True)
-        if "small" in pools and members["a"].pinned:
-            pools["small"] = bounds(name="small", memory=400)
-        return Rules(pools=pools, members=members)
+    @property
+    def now(self) -> float:
+        return self._loop.time()
 
-    # Time.
+    def note(self, what: object) -> None:
+        self.events += 1
+        if self.trace is not None:
+            self.trace.append(f"{self.now - 1000:8.3f} {what}")
 
-    def at(self, when: float, act: Callable[..., None], *args: Any) -> None:
-        # What happens in the same instant comes in any order.
-        heapq.heappush(self._heap, (when, self.dice.random(), next(self._numbers), act, args))
+    def break_(self, promise: str) -> None:
+        """A promise is broken; the first one is told."""
+        if not (self._broken or self._over):
+            self.note(promise)
+            self._broken = f"at {self.now - 1000:.3f} s: {promise}"
 
-    def soon(self, act: Callable[..., None], *args: Any) -> None:
-        self.at(self.now, act, *args)
+    def expect(self, holds: object, promise: str) -> None:
+        if not holds:
+            self.break_(promise)
 
-    def wake(self, unit: str, at: float) -> None:
-        """One timer for each, as the masters' alarms are; the empty name is the residency's."""
-        if not self.now <= self._timers.get(unit, 0.0) <= at:
-            self._timers[unit] = at
-            self.at(at, self.ring, unit, at)
+    def names(self, folk: Folk) -> tuple[str, ...]:
+        """The pools of its unit, by the rules of the moment, or the last ones that it had."""
+        return self._pools[folk.tenant.unit]
 
-    def ring(self, unit: str, at: float) -> None:
-        if self._timers.get(unit) == at:
-            del self._timers[unit]
-            if unit:
-                self.feed(unit, policy.Tick())
-            else:
-                self.admit(residency.Look())
-
-    def later(self, most: float, act: Callable[..., None], *args: Any) -> None:
-        self.at(self.now + self.dice.uniform(0.0, most), act, *args)
+    def places(self) -> int:
+        """The most workers that there may ever have been at once."""
+        return self._places
 
     def run(self) -> None:
-        self.admit(residency.Configured(self.rules))
-        # Starvation takes its time to show.
-        calm = self.now + (5 * CALM if self._story == "crowded" else CALM)
-        for _ in range(self.dice.randint(5, 30)):
-            # Often several in the same instant.
-            self.at(self.now + round(self.dice.uniform(0, CALM), 1), self.arrive, self.some())
-        for _ in range(self.dice.randint(0, 5)):
-            self.at(self.now + self.dice.uniform(0, CALM), self.deed)
-        if self._story == "crowded":
-            for name in self.units:
-                for _ in range(2):
-                    self.soon(self.arrive, name, calm)
-        steps = 0
-        while self._heap:
-            self.now, _, _, act, args = heapq.heappop(self._heap)
-            act(*args)
-            steps += 1
-            expect(steps < 50_000, "it goes on for ever")
-            if self.now > calm + 500:
-                break
-        open_calls = [call for call in self.calls if not call.outcome]
-        expect(not open_calls, f"{len(open_calls)} calls never end")
-        expect(not self.residency.waiting, "somebody waits for ever")
+        """Live, to the end.
 
-    def some(self) -> str:
-        return self.dice.choice(sorted(self.units))
+        Raises:
+            Broken: A promise was.
+        """
+        # The jitter of backoffs.
+        random.seed(self.seed)
+        with ExitStack() as stack:
+            stack.enter_context(_listening(self))
+            made: dict[str, Any] = {
+                "perf_counter": lambda: 0.0,
+                "oom_kills": lambda: 0,
+                "own_memory": self._own_memory,
+            }
+            stack.enter_context(patch.multiple(admission, **made))
+            stack.enter_context(patch.object(units, "Admission", partial(Hall, self)))
+            run(self._live(), self._look)
 
-    # What is promised.
-
-    def check(self) -> None:
-        for pool in self.rules.pools.values():
-            there = [
-                each.tenant
-                for each in self.processes.values()
-                if each.alive and pool.name in self.rules.members[each.tenant.unit].pools
-            ]
-            expect(not pool.exclusive or len(there) <= 1, f"{there} are alive in {pool}")
-            taken = sum(self.rules.members[each.unit].memory or 0 for each in there)
-            expect(pool.memory is None or taken <= pool.memory, f"{taken} are taken of {pool}")
-
-    def bound(self) -> float:
-        """The most that a start may wait: what is promised, and what each one before it may take."""
-        longest = max(pool.max_wait for pool in self.rules.pools.values())
-        least = max(pool.min_residency for pool in self.rules.pools.values())
-        turn = STARTUP + least + CALL + ENDING
-        return longest + len(self.units) * turn
-
-    # The policies.
-
-    def feed(self, unit: str, event: policy.Event) -> None:
-        if self.trace is not None:
-            self.trace.append(f"{self.now - 1000:8.3f} {unit} {event}")
-        self.units[unit], effects = policy.decide(self.units[unit], event, self.now)
-        if self.residency.restless:
-            self.ledger.stir(unit)
-        for effect in effects:
-            self.perform(unit, effect)
-        if self.residency.restless and not self._looks:
-            self._looks = True
-            self.soon(self.look)
-
-    def look(self) -> None:
-        self._looks = False
-        self.admit(residency.Look())
-
-    def seen(self, tenant: Tenant) -> Use:
-        state = self.units[tenant.unit]
-        generation = state.find(tenant.generation)
-        if generation is None or generation.phase in (Phase.DRAINING, Phase.STOPPING):
-            return Use(leaving=True)
-        calls = generation is state.current and state.waiters
-        old = state.current if generation is state.candidate else None
-        return Use(
-            ready=generation.phase is Phase.READY,
-            busy=bool(generation.leases or calls),
-            last=generation.quiet_since,
-            replaces=None if old is None else Tenant(tenant.unit, old.number),
-        )
-
-    def admit(self, event: residency.Event) -> bool:
-        if self.trace is not None:
-            self.trace.append(f"{self.now - 1000:8.3f} {event}")
-        # Who asks all of them anew decides the same.
-        anew = residency.decide(self.residency, event, residency.Ledger(self.seen), self.now)
-        kept = residency.decide(self.residency, event, self.ledger, self.now)
-        if kept != anew:
-            raise Broken(f"{kept} is decided, and would be {anew} if all were asked")
-        self.residency, effects = kept
-        retry = False
-        for effect in effects:
-            if self.trace is not None:
-                self.trace.append(f"{'':8} -> {effect}")
-            match effect:
-                case residency.Admit(tenant):
-                    self.let_in(self.processes[tenant])
-                case residency.Evict():
-                    self.evict(effect)
-                case residency.Wake(at):
-                    expect(at > self.now, "a timer in the past")
-                    self.wake("", at)
-                case residency.Retry():
-                    retry = True
-                case residency.Refuse(tenant, why):
-                    raise Broken(f"{tenant} is refused: {why}")
-                case _:
-                    pass
-        return retry
-
-    def evict(self, effect: residency.Evict) -> None:
-        tenant = effect.tenant
-        process, use = self.processes[tenant], self.seen(tenant)
-        expect(use.ready and not use.leaving, f"{tenant} has to go, and is not ready")
-        expect(
-            not self.rules.members[tenant.unit].pinned or self._beside(tenant),
-            "a pinned one has to go",
-        )
-        expect(not use.busy or effect.drain, f"{tenant} has to go at once, and is busy")
-        if not self._beside(tenant):
-            least = min(
-                self.rules.pools[name].min_residency
-                for name in self.rules.members[tenant.unit].pools
-            )
-            assert process.ready is not None
-            expect(self.now >= process.ready + least, f"{tenant} has to go as soon as it has come")
-            waits = [self.now - each.asked for each in self.residency.waiting]
-            most = min(pool.max_wait for pool in self.rules.pools.values())
-            expect(not effect.drain or max(waits) >= most - 1e-6, f"{tenant} is drained for nobody")
-        self.evictions += 1
-        self.drained += effect.drain
-        self.feed(tenant.unit, policy.Evict(tenant.generation, effect.why, effect.drain))
-
-    def _beside(self, tenant: Tenant) -> bool:
-        return any(
-            each.tenant.unit == tenant.unit and each.tenant != tenant
-            for each in self.residency.waiting
-        )
-
-    def perform(self, unit: str, effect: policy.Effect) -> None:
-        match effect:
-            case policy.Start(number):
-                process = self.processes[Tenant(unit, number)] = Process(Tenant(unit, number))
-                self.soon(self.ask, process)
-            case policy.Stop(number, trigger):
-                process = self.processes[Tenant(unit, number)]
-                process.stopping = True
-                cut = trigger == "evicted" and process.calls
-                expect(not cut, f"{process.tenant} was evicted under a call")
-                for call in process.calls:
-                    call.outcome = "cut"
-                self.later(ENDING, self.left, process)
-            case policy.Grant(waiters, number):
-                for waiter in waiters:
-                    call = self.waiting.pop((unit, waiter))
-                    process = self.processes[Tenant(unit, number)]
-                    process.calls.add(call)
-                    self.later(CALL, self.done, call, process)
-            case policy.Refuse(waiters):
-                for waiter in waiters:
-                    self.waiting.pop((unit, waiter)).outcome = "refused"
-            case policy.Wake(at):
-                self.wake(unit, at)
-            case _:
-                pass
-
-    # Workers.
-
-    def ask(self, process: Process) -> None:
-        if not process.stopping:
-            process.asked = self.now
-            alone = process.tenant.unit in self.short
-            self.admit(residency.Ask(process.tenant, alone=alone))
-
-    def let_in(self, process: Process) -> None:
-        expect(not process.alive, f"{process.tenant} is let in twice")
-        process.alive = True
-        self.check()
-        assert process.asked is not None
-        waited = self.now - process.asked
-        self.longest = max(self.longest, waited)
-        expect(waited <= self.bound(), f"{process.tenant} waited for {waited:.1f} s")
-        fails = self._fails(process)
-        self.later(STARTUP, self.fails if fails else self.comes, process)
-
-    def _fails(self, process: Process) -> bool:
-        if self.now >= 1000 + CALM:
-            return False
-        if self._story != "hungry":
-            return self.dice.random() < 0.1
-        others = [each for each in self.beside(process) if each.alive]
-        lonely = [
-            each for each in others if each.alone and each.ready is None and not each.stopping
-        ]
-        expect(not lonely, f"{process.tenant} comes in while {lonely} is tried again")
-        if process.tenant.unit in self.short:
-            expect(not others, f"{process.tenant} is tried again beside {others}")
-            process.alone = True
-        return bool(others) and self.dice.random() < 0.5
-
-    def beside(self, process: Process) -> list[Process]:
-        """Workers of other units that could be sent away for its memory."""
-        pools = self.rules.pools_of(process.tenant.unit)
-        names = {pool.name for pool in pools if pool.memory is not None}
-        return [
-            each
-            for each in self.processes.values()
-            if each.tenant.unit != process.tenant.unit
-            and not self.rules.members[each.tenant.unit].pinned
-            and names.intersection(self.rules.members[each.tenant.unit].pools)
-        ]
-
-    def comes(self, process: Process) -> None:
-        if process.stopping:
+    def _look(self, passing: bool) -> None:
+        if self._over:
             return
-        process.ready = self.now
-        self.short.discard(process.tenant.unit)
-        self.admit(residency.Ready(process.tenant))
-        self.feed(process.tenant.unit, policy.Started(process.tenant.generation))
-        if self.dice.random() < 0.1 and self.now < 1000 + CALM:
-            self.later(20.0, self.crash, process)
+        self._turns += 1
+        if self._turns > TURNS:
+            self.break_("it goes on for ever")
+        if passing and not self._broken:
+            self.promises.settled()
+        if self._broken:
+            self._over = True
+            raise Broken(self._broken)
 
-    def fails(self, process: Process) -> None:
-        if process.stopping:
+    async def _live(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._loop.set_exception_handler(self._failed)
+        self._adopt()
+        self._follow(self._config)
+        self._units.open(self._config, cast("Launchers", self))
+        await self._units.adopt()
+        self._units.begin(self._config.units)
+        calls = [asyncio.ensure_future(self._call()) for _ in range(self.dice.randint(5, 30))]
+        if self.story == "crowded":
+            for name in self._config.units:
+                calls += [asyncio.ensure_future(self._call_on(name)) for _ in range(2)]
+        deeds = [asyncio.ensure_future(self._deed()) for _ in range(self.dice.randint(0, 6))]
+        await asyncio.gather(*calls, *deeds)
+        await asyncio.sleep(CALM)
+        self.promises.ended(self._calls + self._deeds + self._accidents + len(self._config.units))
+        await self._units.close()
+        left = [folk.tenant for folk in self.folk.values()]
+        self.expect(not left, f"{left} are left")
+        if self._broken:
+            raise Broken(self._broken)
+        self._over = True
+
+    def _failed(self, _loop: object, context: dict[str, Any]) -> None:
+        self.break_(f"{context['message']}: {context.get('exception')!r}")
+
+    def _tell(self, event: Event) -> None:
+        self.note(f"{event.unit} {event.generation} {event.kind} {event.trigger} {event.detail}")
+        self.promises.told(event)
+        if event.kind in ("stopped", "exited", "failed"):
+            del self.folk[Tenant(event.unit, event.generation)]
+
+    # What stands for the launchers.
+
+    def _adopt(self) -> None:
+        """What an earlier master let in, perhaps more than fits by now."""
+        if self.story in ("crowded", "hungry") or self.dice.random() < 0.6:
             return
-        unit, number = process.tenant
-        again = ""
-        if self._story == "hungry" or self.dice.random() < 0.7:
-            again = "memory ran out" if self.admit(residency.RanShort(process.tenant)) else ""
-            expect(not again or unit not in self.short, f"{process.tenant} is tried a third time")
-            self.retried += bool(again)
-        state = self.units[unit]
-        current = state.current
-        again_now = again and current is not None and current.number == number
-        again_now = again_now and not (current is None or current.stop_asked or state.held)
-        self.short.discard(unit)
-        if again:
-            self.short.add(unit)
-        failed = policy.StartFailed(number, StartError("memory"), self.dice.random(), again)
-        self.feed(unit, failed)
-        if again_now:
-            kept = state.waiters == self.units[unit].waiters
-            expect(kept, "who waited for the next try is refused")
+        for name, unit in self._config.units.items():
+            if unit.replicas == 1 and self.dice.random() < 0.6:
+                self._adoptable[name] = self.dice.choice(
+                    ("serves", "serves", "serves", "asleep", "fails")
+                )
 
-    def crash(self, process: Process) -> None:
-        if not process.stopping:
-            for call in process.calls:
-                call.outcome = "crash"
-            self.feed(process.tenant.unit, policy.Lost(process.tenant.generation))
+    def make(self, unit: UnitConfig, generation: int, unit_log: UnitLog) -> Folk:
+        """A worker."""
+        dice = self.dice
+        found = self._adoptable.pop(unit.name, None)
+        fails = dice.random() < 0.1 and self.story != "hungry" and self.now < 1000 + CALM
+        if found is not None:
+            fails = found == "fails"
+        plan = Plan(
+            startup=dice.uniform(0.0, STARTUP if found is None else 0.1),
+            fails="it is broken" * fails,
+            ending=dice.uniform(0.0, ENDING),
+            warm_stop=dice.uniform(0.0, ENDING),
+            warm_start=dice.uniform(0.0, STARTUP),
+            warm_fails=dice.choice(("", "", "", "stop", "start")),
+        )
+        self._accidents += bool(plan.fails) + bool(plan.warm_fails)
+        folk = Folk(unit, generation, unit_log, plan, self._loads, self._falls_short)
+        folk.found, folk.adopting = found, found is not None
+        if unit.memory is None:
+            folk.weight = round(MOST * dice.uniform(0.2, 1.0))
+        folk.pid = dice.getrandbits(64)
+        self.folk[folk.tenant] = folk
+        return folk
 
-    def left(self, process: Process) -> None:
-        process.alive = False
-        del self.processes[process.tenant]
-        self.admit(residency.Left(process.tenant))
-        self.feed(process.tenant.unit, policy.Gone(process.tenant.generation))
+    async def sort_survivors(self, _units: object) -> list[str]:
+        return [*self._adoptable]
+
+    def prepare(self, _units: object) -> None:
+        """Nothing stands by."""
+
+    def keep_templates(self, _units: object) -> None:
+        """Nothing is forked."""
+
+    def forget(self, _unit: str) -> None:
+        """Nothing is kept."""
+
+    def leave(self) -> None:
+        """None of its workers outlives it."""
+
+    def _own_memory(self, pid: int) -> int:
+        folk = next(each for each in self.folk.values() if each.pid == pid)
+        if folk.warm:
+            return SMALL
+        folk.seen = max(folk.seen, folk.weight)
+        return folk.weight
+
+    def _loads(self, folk: Folk) -> None:
+        """It takes what it takes from now on."""
+        self.expect(folk.let_in, f"{folk.tenant} starts, and was not let in")
+        # A swap of what it depends on may come between, and a warm start doesn't look again.
+        if folk.found is not None or folk.warm or folk.entries == ENTRIES:
+            return
+        for name in folk.unit.depends_on:
+            ready = name in self._units and self._units[name].state.phase is Phase.READY
+            self.expect(ready, f"{folk.tenant} starts, and {name!r} is not ready")
+
+    def _falls_short(self, folk: Folk) -> str:
+        """A hungry one may fail while others have some of its memory."""
+        hungry = self.story == "hungry" and (folk.alone or self.promises.rivals(folk))
+        if not hungry or self.dice.random() < (0.8 if folk.alone else 0.5):
+            return ""
+        self._accidents += 1
+        if folk.alone:
+            self._starved.add(folk.tenant.unit)
+        return SHORT
 
     # Callers.
 
-    def arrive(self, unit: str, until: float = 0.0) -> None:
-        call = Call(unit, self.now, until)
-        self.calls.append(call)
-        number = next(self._numbers)
-        self.waiting[unit, number] = call
-        self.feed(unit, policy.Arrive(number))
+    async def _call(self) -> None:
+        await asyncio.sleep(round(self.dice.uniform(0.0, CALM), 1))
+        name = self.dice.choice(sorted(self._config.units))
+        own = self.dice.uniform(0.0, 10.0) if self.dice.random() < 0.2 else None
+        await self._one(name, own)
 
-    def done(self, call: Call, process: Process) -> None:
-        if call in process.calls:
-            process.calls.discard(call)
-            call.outcome = call.outcome or "done"
-            if self.now < call.until:
-                self.soon(self.arrive, call.unit, call.until)
-            self.feed(process.tenant.unit, policy.Release(process.tenant.generation))
+    async def _call_on(self, name: str) -> None:
+        # Starvation takes its time to show.
+        while self.now < 1000 + 5 * CALM:
+            if not await self._one(name):
+                await asyncio.sleep(1.0)
 
-    def deed(self) -> None:
-        unit = self.some()
-        match self.dice.choice(("stop", "start", "swap", "swap", "tick")):
-            case "stop":
-                self.feed(unit, policy.StopAsked())
-            case "start":
-                self.feed(unit, policy.StartWanted())
+    async def _one(self, name: str, timeout: float | None = None) -> bool:
+        """One call; returns whether it was answered."""
+        began, length = self.now, round(self.dice.uniform(0.0, CALL) * 1000)
+        self._calls += 1
+
+        def lease(deadline: float | None) -> Any:
+            if name not in self._units:
+                raise Unimplemented("it was removed")
+            return self._units[name].lease(None)(deadline)
+
+        try:
+            await KindsClient(lease).unary(Ask(number=length), timeout=timeout)
+        except RpcError as error:
+            outcome = f"{error.code.name} {error.dispatched}"
+            late = timeout is not None and outcome.startswith("DEADLINE_EXCEEDED")
+            self.expect(
+                late or outcome in OUTCOMES, f"a call of {name!r} ends with {outcome}: {error}"
+            )
+            starved = self._starved & {name, *self.promises.needs(name)}
+            short = not late and SHORT in error.message
+            self.expect(starved or not short, f"a call of {name!r} is refused: {error}")
+        else:
+            outcome = "served"
+        self.outcomes[outcome] += 1
+        # Who says nothing has twice a start's bound; whatever it is told then, nobody was there for it.
+        took = self.now - began
+        self.expect(took < 2 * START_TIMEOUT, f"a call of {name!r} takes {took:.0f} s: {outcome}")
+        return outcome == "served"
+
+    # Accidents and operators.
+
+    async def _deed(self) -> None:
+        await asyncio.sleep(round(self.dice.uniform(0.0, CALM), 1))
+        every = ["swap", "swap", "start", "crash"]
+        if self.story == "changing":
+            every = ["reload"]
+        elif self.story != "hungry":
+            every += ["stop", "hold", "restart", "reload", "reload", "reload"]
+        what, name = self.dice.choice(every), self.dice.choice(sorted(self._units))
+        self.note(f"{what} {name}")
+        self._deeds += 1
+        unit = self._units[name]
+        try:
+            # A further replica may wait for as long as the others serve, and so does its swap.
+            async with asyncio.timeout(2 * START_TIMEOUT):
+                await self._do(what, name, unit)
+        except RpcError:
+            pass
+        except TimeoutError:
+            learned = any(each.memory is None for each in self._config.units.values())
+            self.expect(learned, f"{what} {name} never ends")
+
+    async def _do(self, what: str, name: str, unit: Owner) -> None:
+        match what:
             case "swap":
-                self._swaps += 1
-                self.feed(unit, policy.SwapAsked(self._swaps))
+                await self._units.swap(name, unit.config)
+            case "start":
+                await unit.start()
+            case "stop":
+                await unit.stop()
+            case "hold":
+                await unit.stop(hold=True)
+                await unit.start()
+            case "restart":
+                await unit.restart()
+            case "reload":
+                await self._reload()
             case _:
-                self.look()
+                there = [each for each in self.folk.values() if each.ready_at is not None]
+                if there:
+                    self.dice.choice(there).end()
+
+    async def _reload(self) -> None:
+        """As a master does it."""
+        async with self._reloading:
+            await self._units.ended()
+            old, new = self._config, self._tables.change(self._config)
+            self._config = new
+            self._follow(new)
+            differ = changes(old, new)
+            self.note(differ)
+            await asyncio.shield(self._units.change(differ, old, new))
+
+    def _follow(self, config: Config) -> None:
+        machine = ("",) * (config.master.memory is not None)
+        self._pools |= {name: (*unit.groups, *machine) for name, unit in config.units.items()}
+        self._places = max(
+            self._places, 2 + sum(unit.replicas + 1 for unit in config.units.values())
+        )
+
+
+@contextmanager
+def _listening(town: Town) -> Generator[None]:
+    """What a master logs as an error, nobody has foreseen."""
+    log, ear = logging.getLogger("hsu_worker"), logging.Handler(logging.ERROR)
+    ear.emit = lambda record: town.break_(f"{record.getMessage()}: {record.exc_info}")  # type: ignore[method-assign]
+    level, propagate = log.level, log.propagate
+    log.addHandler(ear)
+    log.setLevel(logging.ERROR)
+    log.propagate = False
+    try:
+        yield
+    finally:
+        log.removeHandler(ear)
+        log.setLevel(level)
+        log.propagate = propagate

@@ -1,9 +1,10 @@
-"""Planted bugs of what is decided about residency, and of how a unit lets a worker go."""
+"""Planted bugs of what is decided about residency, and of how units do what was decided."""
 
 from tests.master.sim.mutants import Mutant
 
 #: Below `hsu_worker.master`.
 MUTANTS = (
+    # What is there never exceeds a pool.
     Mutant(
         "an exclusive group that takes two",
         "T31",
@@ -24,7 +25,56 @@ MUTANTS = (
         "residency.plan:Plan._served",
         "self._present.add(claim)",
         "self._present.lacks(claim)",
+        "crowded",
     ),
+    Mutant(
+        "what a reload removed has no room any more",
+        "T31",
+        "residency.decide:_with_those_that_leave",
+        "if members else rules",
+        "if False else rules",
+        "changing",
+    ),
+    Mutant(
+        "a replica that ends small makes its siblings smaller",
+        "T31",
+        "residency.decide:_left",
+        "or any(each.unit == tenant.unit for each in residents)",
+        "",
+        "growing",
+    ),
+    # What is above it, comes down.
+    Mutant(
+        "survivors that don't fit are not noticed",
+        "T31",
+        "residency.decide:decide",
+        "grown = there or ",
+        "grown = ",
+    ),
+    Mutant(
+        "nobody looks again when one has grown",
+        "T31",
+        "residency.decide:decide",
+        " or state.weights is not before.weights",
+        "",
+        "growing",
+    ),
+    Mutant(
+        "nobody looks again when a budget has shrunk",
+        "T31",
+        "residency.decide:decide",
+        " or state.rules is not before.rules",
+        "",
+        "changing",
+    ),
+    Mutant(
+        "idle ones stay where too much is taken",
+        "T31",
+        "residency.plan:Plan._relieve",
+        "if not (each.idle and room.is_over(pool)):",
+        "if True:",
+    ),
+    # Nobody waits for longer than the bound while others could go.
     Mutant(
         "who came later overtakes for ever",
         "T31",
@@ -55,11 +105,57 @@ MUTANTS = (
         "self._ranks.append(rank)",
     ),
     Mutant(
+        "a busy one never has to go",
+        "T32",
+        "residency.plan:Plan._evict",
+        "victim.idle or own or self._now >= overdue",
+        "victim.idle or own",
+        "crowded",
+    ),
+    Mutant(
+        "the old one of a swap never goes first",
+        "T31",
+        "admission:Admission._seen",
+        "old = state.current if generation is state.candidate else None",
+        "old = None",
+    ),
+    Mutant(
+        "all replicas stay of what a start depends on",
+        "T42",
+        "residency.victims:_is_further",
+        "if claim.use is None or claim.use.needed:",
+        "if True:",
+        "leaning",
+    ),
+    Mutant(
+        "nobody rings when a minimum residency is over",
+        "T31",
+        "residency.plan:Plan._evict",
+        "self._wakes.append(stays)",
+        "pass",
+    ),
+    Mutant(
+        "a unit's stir is not heard",
+        "T32",
+        "admission:Admission._stir",
+        "if self._stirred is None:",
+        "if False:",
+    ),
+    # Who has to go: the right one, and not too soon.
+    Mutant(
         "no minimum residency",
         "T31",
         "residency.plan:Plan._evict",
         "if self._now < stays and not own:",
         "if False:",
+    ),
+    Mutant(
+        "a warm start begins no minimum residency",
+        "T31",
+        "instance:Instance._enter_lifespans",
+        "self.worker.residence.ready()",
+        "pass",
+        "drowsy",
     ),
     Mutant(
         "the policy waits for the one that it has chosen, and no call of its can change that",
@@ -70,20 +166,81 @@ MUTANTS = (
         "crowded",
     ),
     Mutant(
-        "a busy one never has to go",
-        "T32",
-        "residency.plan:Plan._evict",
-        "victim.idle or own or self._now >= overdue",
-        "victim.idle or own",
-        "crowded",
-    ),
-    Mutant(
         "a busy one has to go at once",
         "T32",
         "residency.plan:Plan._evict",
         "victim.idle or own or self._now >= overdue",
         "True",
         "crowded",
+    ),
+    Mutant(
+        "one that starts has to go",
+        "T31",
+        "residency.plan:Plan._evict",
+        "if victim.use is None or victim.ready is None or not victim.use.ready:",
+        "if False:",
+    ),
+    Mutant(
+        "a pinned one has to go",
+        "T31",
+        "residency.victims:_in_turn",
+        "if other.pinned or unit == claim.tenant.unit:",
+        "if unit == claim.tenant.unit:",
+    ),
+    Mutant(
+        "replicas put each other out",
+        "T31",
+        "residency.victims:_in_turn",
+        "if other.pinned or unit == claim.tenant.unit:",
+        "if other.pinned:",
+    ),
+    Mutant(
+        "a start puts out what it depends on",
+        "T42",
+        "residency.victims:_in_turn",
+        "return unit not in kept or _is_further(other, share)",
+        "return True",
+        "leaning",
+    ),
+    Mutant(
+        "what others need is idle",
+        "T42",
+        "admission:Admission._seen",
+        "wanted = generation is state.current and (state.waiters or state.needed)",
+        "wanted = generation is state.current and state.waiters",
+    ),
+    Mutant(
+        "a start begins without what it depends on",
+        "T42",
+        "instance:Instance._enter",
+        "if not left or self.worker.adopting or self.worker.stands():",
+        "if True:",
+        "leaning",
+    ),
+    # Everybody who waits comes to an end.
+    Mutant(
+        "who wants to start no more waits on",
+        "T31",
+        "residency.decide:_left",
+        "[each for each in state.waiting if each.tenant != tenant]",
+        "state.waiting",
+    ),
+    Mutant(
+        "a warm start holds its room for as long as it waits for what it depends on",
+        "T42",
+        "instance:Instance._enter_lifespans",
+        "self.worker.unit.start_timeout",
+        "None",
+        "drowsy",
+    ),
+    # A start that ran out of memory.
+    Mutant(
+        "a start that ran out of memory is tried again for ever",
+        "T33",
+        "residency.decide:_ran_short",
+        "if others else ()",
+        "if True else ()",
+        "hungry",
     ),
     Mutant(
         "the others stay while it is tried again",
