@@ -91,6 +91,14 @@ def test_who_shares_nothing_may_start_at_once() -> None:
     assert [Admit(D)] == table.feed(Ask(D))
 
 
+def test_who_asks_as_its_unit_is_removed_is_not_let_in() -> None:
+    table = gpu()
+    table.says[D] = Use(leaving=True)
+    assert [] == table.feed(Ask(D))
+    table.left(D)
+    assert () == table.state.waiting
+
+
 def test_who_is_there_already_is_let_in_whoever_else_is() -> None:
     table = gpu(min_residency=0.0)
     table.sit(A)

@@ -44,7 +44,8 @@ def decide(state: State, event: Event, ledger: Ledger, now: float) -> Decision:
     """
     if state.restless and not isinstance(event, Configured | Look):
         ledger.note(event.tenant)
-    if isinstance(event, Ask) and not state.rules.pools_of(event.tenant.unit):
+    # One of a unit that a reload has just removed shares nothing, either, and is about to be stopped.
+    if isinstance(event, Ask) and state.rules.shares_nothing(event.tenant.unit):
         return _let_in(state, event.tenant)
     before = state
     state, effects = _note(state, event, now)

@@ -73,6 +73,10 @@ class Rules:
         """What a unit shares with others."""
         return self._shares.get(unit, ())
 
+    def shares_nothing(self, unit: str) -> bool:
+        """It is launched, and has no pools."""
+        return self._shares.get(unit) == ()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Use:
