@@ -272,6 +272,26 @@ def test_who_comes_later_does_not_put_out_what_one_before_it_depends_on() -> Non
     assert [(D, True)] == table.evicted(Look())
 
 
+def test_one_that_can_not_have_room_keeps_nobody_from_what_it_depends_on() -> None:
+    bounds: dict[str, Any] = {"min_residency": 0.0, "max_wait": 5.0}
+    table = Table(
+        Pool(name="gpu", exclusive=True, **bounds),
+        Pool(memory=700 * MB, **bounds),
+        a=Member(pools=("",), memory=300 * MB),
+        b=Member(pools=("gpu", ""), memory=300 * MB),
+        c=Member(pools=("gpu",)),
+    )
+    table.depend(a="b")
+    second = Tenant("a", 2)
+    table.sit(B, busy=True, needed=True)
+    table.sit(A, busy=True)
+    # Its replica serves, and what both depend on is there: nobody would go for it.
+    assert [] == table.evicted(Ask(second))
+    table.feed(Ask(C))
+    table.now = 105.0
+    assert [(B, True)] == table.evicted(Look())
+
+
 def test_what_one_that_starts_depends_on_stays_until_it_is_ready() -> None:
     table = machine(300, 300, 300, min_residency=0.0, max_wait=5.0)
     table.depend(a="b")

@@ -59,19 +59,21 @@ class Plan:
                 why = texts.hopeless(self._state, pool, tenant, stay, beside)
                 self.effects.append(Refuse(tenant, why))
                 return None
-        self._kept |= claim.needs
         # Who came before has the first right to what comes free: nobody overtakes it.
         if not self._future.lacks(claim) and not self._present.lacks(claim):
             self._present.add(claim)
             self._future.add(claim)
             residents = {**self._state.residents, tenant: Resident(alone=waiting.alone)}
             self._ledger.note(tenant)
+            self._kept |= claim.needs
             self._state = replace(self._state, residents=residents)
             self.effects.append(Admit(tenant))
             return None
         note = self._note(claim)
-        victims = choose(claim, self._future, self._kept)
+        victims = choose(claim, self._future, self._kept | claim.needs)
+        # One that can't have room keeps nobody out of what it depends on: a further replica may wait so for ever.
         if victims is not None:
+            self._kept |= claim.needs
             self._future.add(claim)
             self._evict(waiting, claim, victims)
         if note != waiting.note:
