@@ -186,6 +186,16 @@ async def test_ctrl_c_while_starting_ends_it_in_order(tmp_path: Path) -> None:
             3,
             "mysvc.py: other users can open it; run: chmod 600 mysvc.py",
         ),
+        (
+            ["mysvc:Service", "--token-file", "two-words"],
+            3,
+            "two-words holds no token: printable ASCII without spaces is needed",
+        ),
+        (
+            ["mysvc:Service", "--master", "tcp:127.0.0.1:1", "--master-token-file", "two-words"],
+            3,
+            "two-words holds no token: printable ASCII without spaces is needed",
+        ),
         (["mysvc:Service", "--unit", "u"], 2, "--register and --unit go together"),
         (["mysvc:Service", "--register", "unix:/m"], 2, "--register and --unit go together"),
         (
@@ -201,6 +211,8 @@ async def test_what_cannot_be_served_is_told_in_a_sentence(
     tmp_path: Path, arguments: list[str], code: int, message: str
 ) -> None:
     write_service(tmp_path)
+    (tmp_path / "two-words").write_text("a secret")
+    (tmp_path / "two-words").chmod(0o600)
     async with serving(tmp_path, *arguments) as process:
         errors = await _errors(process)
 
