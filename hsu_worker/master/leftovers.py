@@ -13,6 +13,8 @@ class Leftovers:
     """Ends workers. One that hangs takes its `grace` and more, which holds up only who needs its place."""
 
     def __init__(self) -> None:
+        self.share_memory = False
+        """Whether all that the master launches shares one budget: then each takes the place of each."""
         self._ends: dict[asyncio.Task[None], UnitConfig] = {}
 
     def end(self, worker: Surviving, why: str, *, ask: bool = True) -> None:
@@ -22,11 +24,14 @@ class Leftovers:
         task.add_done_callback(self._ends.pop)
 
     async def cleared(self, unit: UnitConfig) -> None:
-        """Wait until nothing is left of those whose place a worker takes: its unit's, and its groups'."""
+        """Wait until nothing is left of those whose place a worker takes: its unit's, its groups', its budget's."""
+        launched = unit.kind in ("app", "command")
         if there := {
             task
             for task, left in self._ends.items()
-            if left.name == unit.name or not set(unit.groups).isdisjoint(left.groups)
+            if left.name == unit.name
+            or not set(unit.groups).isdisjoint(left.groups)
+            or (self.share_memory and launched)
         }:
             await asyncio.wait(there)
 

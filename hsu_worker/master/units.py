@@ -66,7 +66,7 @@ class Units(Mapping[str, Owner]):
         self.closed = False
         self._units = {name: self._made(unit) for name, unit in config.units.items()}
         bound_waits(self._units)
-        self._admission.configure(rules(config.units, config.groups, config.master))
+        self._budget(config)
 
     async def adopt(self) -> None:
         """Start the units whose workers have outlived an earlier master, so that these are adopted."""
@@ -110,7 +110,7 @@ class Units(Mapping[str, Owner]):
             self._units[name].reconfigure(new.units[name], keys, relaunch=name in changes.replaced)
         self._units = {name: self._units[name] for name in new.units}
         bound_waits(self._units)
-        self._admission.configure(rules(new.units, new.groups, new.master))
+        self._budget(new)
         for name in (*changes.removed, *changes.replaced):
             self._launchers.forget(name)
         self.begin({name: new.units[name] for name in changes.added})
@@ -189,6 +189,10 @@ class Units(Mapping[str, Owner]):
         if not worker.adopting:
             await self._launchers.leftovers.cleared(worker.unit)
         await dependencies.ready()
+
+    def _budget(self, config: Config) -> None:
+        self._admission.configure(rules(config.units, config.groups, config.master))
+        self._launchers.leftovers.share_memory = config.master.memory is not None
 
     def _until_done(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Whoever asked for it may go, and the master leaves after it."""

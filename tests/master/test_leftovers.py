@@ -2,6 +2,7 @@
 
 import os
 import signal
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from tests.gen.hsu_test_kinds import Ask, Kinds
 from tests.master.running import app, starts
 from tests.master.test_survival import COUNT, SCRIPT, WAITS, World, folder, lives
 from tests.until import until
+from tests.worker.process import ROOT
 
 __all__ = ["folder"]
 
@@ -62,3 +64,25 @@ async def test_of_two_workers_of_a_swap_the_one_that_hangs_holds_up_nobody(folde
         assert new == master.status()["u"].pid
     # It was being ended: who leaves sees that through.
     assert (lives(hung), lives(new)) == (False, True)
+
+
+@pytest.mark.parametrize(("budget", "grace"), [("", 60), ('memory = "1GiB"\n', 3)])
+async def test_a_leftover_that_hangs_holds_up_whoever_shares_the_machines_memory(
+    folder: Path, budget: str, grace: int
+) -> None:
+    launch = app(folder, before=COUNT)
+    keys = f'{launch}\nenv = {{PYTHONPATH = "{ROOT}"}}\nimplements = ["{Kinds.name}"]'
+    routes = f'[routes]\n"{Kinds.name}" = "u"'
+    more = f"[units.v]\n{keys}\n{routes}"
+    world = World(folder, 'survivor = "stop"', f"grace = '{grace}s'", more, launch=launch)
+    world.file.write_text(world.file.read_text().replace("[master]\n", f"[master]\n{budget}"))
+    async with world.killed("u"):
+        (hung,) = starts(folder)
+    os.kill(hung, signal.SIGSTOP)
+    async with world.master() as master:
+        assert lives(hung)
+        await master.client(Kinds, unit="v").unary(Ask(), timeout=60)
+        assert lives(hung) == (not budget)
+        # Who leaves sees its end through.
+        with suppress(ProcessLookupError):
+            os.kill(hung, signal.SIGCONT)
