@@ -102,6 +102,7 @@ async def live_serving(
             options.membership.unit if options.membership else "",
             own_master(),
             app.client_interceptors,
+            token_now=options.calls_go_to.token_now if options.calls_go_to else None,
         ),
         started=started,
     ) as worker:

@@ -3,16 +3,19 @@
 import asyncio
 import signal
 from asyncio.subprocess import Process
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 
 from hsu_worker.errors import Dispatch, Unauthenticated
 from hsu_worker.gen.hsu_core import RegisterRequest, RegisterResponse, RegistryClient
+from hsu_worker.master import Config, Master
+from hsu_worker.wire.address import Address
 from hsu_worker.wire.connection import Connection
-from tests.gen.hsu_test_kinds import Ask
-from tests.master.running import Running, running, text
-from tests.worker.process import serving, write_service
+from tests.gen.hsu_test_kinds import Ask, Kinds
+from tests.master.running import KINDS, Running, app, running, text
+from tests.worker.process import ROOT, serving, write_service
 
 TAKEN = "unit 'u' has a registered worker already"
 
@@ -124,3 +127,38 @@ async def test_a_worker_with_a_wrong_master_token_says_so_and_is_not_called(
             assert "not-the-masters" not in line
             async with serving(tmp_path, *arguments(tmp_path, it, "b"), WHO="b"):
                 assert "b" == await who(it)
+
+
+async def test_a_registered_worker_calls_others_after_its_master_was_started_again(
+    tmp_path: Path,
+) -> None:
+    v = "\n".join(
+        ["[units.v]", app(tmp_path), f"implements = {KINDS}", f'env = {{PYTHONPATH = "{ROOT}"}}']
+    )
+    routes = '[routes]\n"hsu.test.v1.Kinds" = "u"'
+    config = Config.from_text(f"{text('register = true')}\n{v}\n{routes}", folder=tmp_path)
+    (tmp_path / "w").mkdir()
+    passes_on = """
+other = client_of(Kinds, unit="v")
+async def unary(self, request):
+    return await self.other.unary(request)
+"""
+    module = write_service(tmp_path / "w", passes_on)
+    address = Address(host="127.0.0.1", port=0)
+    async with AsyncExitStack() as stack:
+        for asked in ("first", "second"):
+            async with Master(config, listen=[address]) as master:
+                address = master.addresses[-1]
+                assert master.token_file
+                token = secret_file(tmp_path / "token", master.token_file.read_text())
+                if asked == "first":
+                    worker = serving(
+                        tmp_path / "w",
+                        module,
+                        f"--register={address}",
+                        "--unit=u",
+                        f"--master-token-file={token}",
+                    )
+                    await stack.enter_async_context(worker)
+                answer = await master.client(Kinds).unary(Ask(text=asked), timeout=30)
+                assert asked == answer.text
