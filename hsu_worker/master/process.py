@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from hsu_worker.errors import LaunchError
+from hsu_worker.master.task_limit import NO_MORE_TASKS
 
 _log = logging.getLogger(__name__)
 
@@ -252,7 +253,6 @@ def _failure(event: Mapping[str, Any], argv: Sequence[str], cwd: str) -> LaunchE
 _LIMITS: Final = {
     errno.EMFILE: "the keeper has no free file descriptors: raise the limit (`ulimit -n`)",
     errno.ENFILE: "the system has no free file descriptors: raise `fs.file-max`",
-    errno.EAGAIN: "no more processes are allowed: raise the limit (`ulimit -u`, or the cgroup's "
-    "`pids.max`)",
+    errno.EAGAIN: NO_MORE_TASKS,
     errno.ENOMEM: "memory is short: stop something, or raise the cgroup's `memory.max`",
 }

@@ -244,7 +244,8 @@ class Spawned(Worker):
                     self.killed = exited.result().signal == signal.SIGKILL
                     announced = self._announced.done()
                     step = "before it was ready" if announced else "before it announced itself"
-                    raise LaunchError(f"{self._command()} ended {step}: {exited.result()}")
+                    how = f"{self._command()} ended {step}: {exited.result()}"
+                    raise LaunchError(how + self._standstill.cure())
                 if not done:
                     raise LaunchError(self._standstill.stalled())
         finally:

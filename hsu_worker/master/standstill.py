@@ -3,6 +3,7 @@
 import asyncio
 
 from hsu_worker.master.launcher import Worker
+from hsu_worker.master.task_limit import NO_MORE_TASKS, NO_THREAD, is_at_task_limit
 
 
 class Standstill:
@@ -43,6 +44,8 @@ class Standstill:
     def stalled(self) -> str:
         """Why the start is given up after `stall`, and the cure."""
         why = f"start timeout: {self._step(f'{self._worker.unit.stall:g} s')}"
+        if self._lacks_threads:
+            return f"{why}; {NO_MORE_TASKS}"
         cure = "raise its `stall`"
         if self._awaits_announcement:
             return f"{why}; {self._announces(cure)}"
@@ -52,6 +55,8 @@ class Standstill:
     def late(self) -> str:
         """Why the start is given up after `start_timeout`, and the cure."""
         bound = f"{self._worker.unit.start_timeout:g} s"
+        if self._lacks_threads:
+            return f"start timeout: not ready {bound} after its launch; {NO_MORE_TASKS}"
         cure = "raise its `start_timeout`"
         if self._since is None:
             return f"start timeout: not ready {bound} after its launch; {cure}"
@@ -59,6 +64,15 @@ class Standstill:
             return f"start timeout: {self._step(bound)}; {self._announces(cure)}"
         step = self._worker.progress or self._step(f"{self._loop.time() - self._since:.1f} s")
         return f"start timeout: not ready {bound} after its launch: {step}; {cure}"
+
+    def cure(self) -> str:
+        """What to add to the end of its process, by what it said; mostly ""."""
+        said = "".join(self._worker.log.tail(self._worker.generation))
+        return f"; {NO_MORE_TASKS}" if NO_THREAD in said else ""
+
+    @property
+    def _lacks_threads(self) -> bool:
+        return self._worker.pid is not None and is_at_task_limit(self._worker.pid)
 
     @property
     def _awaits_announcement(self) -> bool:

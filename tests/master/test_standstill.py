@@ -16,7 +16,7 @@ class Start:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *, progress: str = "") -> None:
         unit = SimpleNamespace(stall=2.0, start_timeout=4.0, command=None)
         self.worker: Any = SimpleNamespace(
-            unit=unit, log=UnitLog(), generation=1, handshake=None, progress=progress
+            unit=unit, log=UnitLog(), generation=1, handshake=None, progress=progress, pid=None
         )
         self.standstill = Standstill(cast("Worker", self.worker))
         monkeypatch.setattr(self.standstill, "_loop", self)
