@@ -87,6 +87,7 @@ class Launchers:
                 pid, start = record.found()
                 record = replace(record, pid=pid, start=start)
             unit = unit or UnitConfig(name=record.unit, command=("-",), implements=())
+            unit = replace(unit, groups=record.groups)
             self.leftovers.end(self._surviving(unit, record), why)
         await asyncio.gather(*(self._choose(name, workers) for name, workers in rivals.items()))
         return [*self._adoptable]

@@ -66,6 +66,7 @@ class Surviving(Spawned):
             self._tokens.restore(record.master_token)
         self._record = record or Record(
             unit=unit.name,
+            groups=unit.groups,
             instance=self._instance,
             launch=launch_digest(unit),
             boot=boot_id(),

@@ -11,7 +11,7 @@ from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Final
+from typing import Final, get_origin
 
 from hsu_worker.errors import ConfigError, HsuError
 from hsu_worker.master.config import Config
@@ -52,6 +52,8 @@ class Record:
     """0: it was about to be spawned, and is bound to the master that did it."""
     start: int
     """When its process started, in the kernel's ticks."""
+    groups: tuple[str, ...] = ()
+    """Those of its unit: in an exclusive one nobody may be beside it, whatever became of its table."""
     ending: bool = False
     """A master has decided that it ends, be it after its calls."""
     version: int = _VERSION
@@ -230,9 +232,10 @@ def _parsed(path: Path) -> Record:
     needed = {each.name for each in fields(Record) if each.default is MISSING} | {"version"}
     if not isinstance(found, dict) or not needed <= found.keys() <= known:
         raise ValueError("it has other fields")
+    found["groups"] = tuple(map(str, found.get("groups", ())))
     record = Record(**found)
     for each in fields(Record):
-        if type(getattr(record, each.name)) is not each.type:
+        if type(getattr(record, each.name)) is not (get_origin(each.type) or each.type):
             raise ValueError(f"{each.name!r} has the wrong type")
     if record.version != _VERSION:
         raise ValueError(f"version {record.version}, this master writes version {_VERSION}")

@@ -86,3 +86,24 @@ async def test_a_leftover_that_hangs_holds_up_whoever_shares_the_machines_memory
         # Who leaves sees its end through.
         with suppress(ProcessLookupError):
             os.kill(hung, signal.SIGCONT)
+
+
+async def test_a_leftover_that_hangs_holds_up_its_group_when_its_unit_is_gone(folder: Path) -> None:
+    launch = app(folder, before=SEES + COUNT)
+    world = World(
+        folder,
+        'groups = ["gpu"]',
+        "grace = '3s'",
+        "[groups.gpu]",
+        "exclusive = true",
+        launch=launch,
+    )
+    async with world.killed("u"):
+        (hung,) = starts(folder)
+    os.kill(hung, signal.SIGSTOP)
+    world.file.write_text(world.file.read_text().replace("[units.u]", "[units.renamed]"))
+    async with world.master() as master:
+        assert lives(hung)
+        await master.client(Kinds).unary(Ask(), timeout=60)
+        assert not lives(hung)
+    assert ["", ""] == (folder / "beside").read_text().splitlines()
