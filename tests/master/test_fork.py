@@ -16,7 +16,15 @@ from hsu_worker.master import template as templates
 from hsu_worker.master.keeper.processes import LINUX, live_processes, process_line
 from tests.gen.hsu_test_kinds import Ask, Kinds
 from tests.master.kept import BOUND, arguments, keeper_pid, lives, lose_keeper, plant
-from tests.master.running import Running, app, processes_in, running, text
+from tests.master.running import (
+    Running,
+    app,
+    count_starts,
+    processes_in,
+    running,
+    starts,
+    text,
+)
 from tests.until import until
 
 pytestmark = pytest.mark.skipif(not LINUX, reason="forks are used on Linux only")
@@ -265,6 +273,50 @@ async def test_an_import_that_hangs_is_given_up(
     ] == warnings(caplog)
 
 
+@pytest.mark.parametrize(
+    ("at_fork", "why"),
+    [
+        ("os.kill(os.getpid(), 9)", "it ended when it was to fork"),
+        ("threading.Event().wait()", "it has not forked within 4 s"),
+    ],
+)
+async def test_an_app_that_is_lost_at_each_fork_is_spawned(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, at_fork: str, why: str
+) -> None:
+    before = (
+        f"{count_starts(tmp_path)}\ntemplate = 'template' in sys.argv[0]\n"
+        f"os.register_at_fork(before=lambda: template and {at_fork})"
+    )
+    toml = text(app(tmp_path, PID, before=before), "preimport = true", 'stall = "4s"')
+    async with running(tmp_path, toml) as it:
+        pid = int((await it.kinds.unary(Ask(), timeout=PATIENCE)).text)
+
+        assert [f"pid {pid}"] == forked(it)
+        assert not template_pids()
+        # One that the master had begun with may have ended before anybody needed it.
+        assert pid == starts(tmp_path)[-1]
+        assert len(starts(tmp_path)) in (3, 4)
+    assert [f"unit 'u' is spawned, not forked: {why}"] == warnings(caplog)
+
+
+async def test_a_start_that_is_not_wanted_any_more_does_not_wait_for_a_fork(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    at_fork = "(Path('forking').touch(), threading.Event().wait())"
+    before = f"os.register_at_fork(before=lambda: {at_fork})"
+    toml = text(app(tmp_path, PID, before=before), "preimport = true")
+    async with running(tmp_path, toml) as it:
+        await template_pid()
+        starting = asyncio.create_task(it.master.start("u"))
+        await until((tmp_path / "forking").exists)
+        async with asyncio.timeout(BOUND):
+            await it.master.stop("u")
+        with pytest.raises(RpcError):
+            await starting
+    assert not processes_in(tmp_path)
+    assert not caplog.messages
+
+
 async def test_a_start_that_is_not_wanted_any_more_does_not_wait_for_an_import(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -376,8 +428,8 @@ async def test_eight_forks_leave_no_descriptor_behind(tmp_path: Path) -> None:
 PLANTED = [
     (
         "T50",
-        "            self._place(wish)\n\n    def _end_half_made",
-        "            wish.close()\n\n    def _end_half_made",
+        "            self._place(wish)\n\n    def _end_marked",
+        "            wish.close()\n\n    def _end_marked",
         lambda folder, patch, _: test_a_template_that_is_lost_while_it_forks_loses_no_start(
             folder, patch, signal.SIGKILL
         ),

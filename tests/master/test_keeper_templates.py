@@ -1,6 +1,8 @@
 """Templates that are lost at one certain moment: what their keeper makes of what they were asked for."""
 
+import errno
 import os
+import signal
 import socket
 import sys
 from collections.abc import Awaitable, Callable
@@ -179,6 +181,19 @@ async def test_what_a_spare_was_to_become_is_started_once_whether_it_has_told_or
         assert [*zip((1, 2), made(tmp_path), strict=True)] == told
 
 
+async def test_what_is_forked_though_nobody_wants_it_any_more_ends(tmp_path: Path) -> None:
+    with bare_keeper() as near:
+        ask(near, 1, tmp_path, TAKES_ITS_TIME)
+        await until((tmp_path / "held").exists, within=BOUND)
+        write(near, {"op": "signal", "id": 1, "signal": signal.SIGKILL})
+        assert ("failed", errno.ECANCELED) == ((event := read(near))["event"], event["errno"])
+        (tmp_path / "go").touch()
+        await until((tmp_path / "made").exists, within=BOUND)
+        await until(lambda: len(made(tmp_path)) == 1, within=BOUND)
+        (unwanted,) = made(tmp_path)
+        await until(lambda: not lives(unwanted), within=BOUND)
+
+
 async def test_the_end_of_a_template_disturbs_no_fork_of_another_one(tmp_path: Path) -> None:
     slow, lost = tmp_path / "slow", tmp_path / "lost"
     slow.mkdir()
@@ -203,14 +218,19 @@ PLANTED: Final = [
         test_what_a_template_has_told_is_heard_though_it_left_a_request_unread,
     ),
     (
-        "for mark in (template.mark, *own)]",
-        "for mark in (template.mark,)]",
+        'template.mark, *(f"{self._path}/{number}" for number in template.asked)',
+        "template.mark",
         test_a_worker_that_nobody_was_told_of_does_not_live_beside_the_next,
     ),
     (
         "self._place(template.asked.pop(number))",
         "template.asked.pop(number)",
         test_what_a_spare_was_to_become_is_started_once_whether_it_has_told_or_not,
+    ),
+    (
+        "                if wish.unwanted:\n",
+        "                if not wish:\n",
+        test_what_is_forked_though_nobody_wants_it_any_more_ends,
     ),
     (
         "/t/{next(self._numbers)}",

@@ -35,8 +35,8 @@ class Keeper:
         self._parent = parent
         self._wakeup = wakeup
         self._path = path
-        self._templates = Templates(path, self._started, self._spawn)
         self._units = Units(path.rpartition("/")[2], master.send)
+        self._templates = Templates(path, self._started, self._spawn, self._units.leads)
         self._kill_at: float | None = None
         """Set when the master is gone."""
 

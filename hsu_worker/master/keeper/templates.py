@@ -21,7 +21,7 @@ from .spawning import environment_of
 AGAIN = 60.0
 """Seconds after which one that could not be made is tried again."""
 TRIES = 2
-"""Templates that may end while they import, before their commands are started without one."""
+"""Templates that may end while they import or fork, before their commands are started without one."""
 MARK_ROOM = 24
 """Bytes in the environment of a template, for the mark of what it becomes."""
 
@@ -38,6 +38,8 @@ class Wish:
     request: Any
     descriptors: list[int]
     signals: list[int] = field(default_factory=list)
+    unwanted: bool = False
+    """It is to end, should it be forked all the same."""
 
     @property
     def number(self) -> int:
@@ -53,8 +55,8 @@ class Wish:
         return json.dumps(request).encode()
 
     def close(self) -> None:
-        for descriptor in self.descriptors:
-            os.close(descriptor)
+        while self.descriptors:
+            os.close(self.descriptors.pop())
 
 
 class Template:
@@ -146,12 +148,17 @@ class Templates:
         started: Takes note of what has been forked.
 
         spawn: Starts what can't be.
+
+        is_told: Whether a pid is that of a command that was told of: a fork has its template's mark still.
     """
 
-    def __init__(self, path: str, started: Started, spawn: Spawn) -> None:
+    def __init__(
+        self, path: str, started: Started, spawn: Spawn, is_told: Callable[[int], bool]
+    ) -> None:
         self._path = path
         self._started = started
         self._spawn = spawn
+        self._is_told = is_told
         self._templates: dict[str, Template] = {}
         self._numbers = itertools.count(1)
         self._failures: dict[str, int] = {}
@@ -201,13 +208,18 @@ class Templates:
         return wish is not None
 
     def forget(self, number: int) -> bool:
-        """Drop what no template was asked for yet; whether there was such a command."""
+        """Drop what is not started yet; whether there was such a command."""
         for template in self._templates.values():
             for wish in template.waiting:
                 if wish.number == number:
                     template.waiting.remove(wish)
                     wish.close()
                     return True
+            asked = template.asked.get(number)
+            if asked is not None and not asked.unwanted:
+                asked.unwanted = True
+                asked.close()
+                return True
         return False
 
     def close(self) -> None:
@@ -226,7 +238,7 @@ class Templates:
     def _late(self, key: str, template: Template) -> None:
         if template.ready:
             # As if it had been killed: the next one does what it was asked for.
-            self._ended(key, template)
+            self._ended(key, template, f"it has not forked within {template.bound:g} s")
         else:
             self._give_up(key, f"it has not imported all that it needs within {template.bound:g} s")
 
@@ -248,14 +260,17 @@ class Templates:
         match answer:
             case {"ready": _}:
                 template.ready = True
-                self._failures.pop(key, None)
                 self._ask(key, template)
             case {"unsafe": why}:
                 self._give_up(key, str(why))
             case {"forked": number, "pid": pid} if number in template.asked:
                 wish = template.asked.pop(number)
                 wish.close()
-                self._started(number, pid, wish.signals)
+                self._failures.pop(key, None)
+                if wish.unwanted:
+                    self._end_marked(f"{self._path}/{number}", pid=pid)
+                else:
+                    self._started(number, pid, wish.signals)
                 self._ask(key, template)
             case {"failed": number, "why": why} if number in template.asked:
                 self._without(template.asked.pop(number), str(why))
@@ -281,28 +296,32 @@ class Templates:
             else:
                 self._ended(key, template)
 
-    def _ended(self, key: str, template: Template) -> None:
-        """It was killed, or killed itself."""
-        if not template.ready:
+    def _ended(
+        self, key: str, template: Template, why: str = "it ended when it was to fork"
+    ) -> None:
+        """It was killed, or killed itself, or might as well be."""
+        # With nobody's wish lost by it, the next one may fare better.
+        if template.asked or not template.ready:
             self._failures[key] = self._failures.get(key, 0) + 1
             if self._failures[key] >= TRIES:
-                self._give_up(key, "it ended while it imported what it needs")
+                imported = "it ended while it imported what it needs"
+                self._give_up(key, why if template.ready else imported)
                 return
-        wishes = self._drop(key)
-        self._end_half_made(template)
-        for wish in wishes:
+        for wish in self._drop(key):
             self._place(wish)
 
-    def _end_half_made(self, template: Template) -> None:
-        """What a template had forked, and has not told of, must not live beside what is made instead."""
-        # A fork takes on its own mark at once, perhaps before it is told of.
-        own = (f"{self._path}/{number}" for number in template.asked)
-        half_made = [f"/{mark}/" for mark in (template.mark, *own)]
+    def _end_marked(self, *marks: str, pid: int = 0) -> None:
+        """End what carries one of these marks, or is this process, and is no command that was told of."""
+        wanted = [f"/{mark}/" for mark in marks]
         with contextlib.suppress(OSError):
             for line in live_processes():
-                if any(each in mark for each in half_made for mark in line.marks()):
-                    with contextlib.suppress(OSError):
-                        os.kill(line.pid, signal.SIGKILL)
+                if line.pid != pid and (
+                    self._is_told(line.pid)
+                    or not any(each in mark for each in wanted for mark in line.marks())
+                ):
+                    continue
+                with contextlib.suppress(OSError):
+                    os.kill(line.pid, signal.SIGKILL)
 
     def _give_up(self, key: str, why: str) -> None:
         self._unforkable[key] = why, time.monotonic() + AGAIN
@@ -311,10 +330,14 @@ class Templates:
             self._without(wish, why)
 
     def _without(self, wish: Wish, why: str) -> None:
+        if wish.unwanted:
+            return
         self._spawn(wish.request, wish.descriptors, why)
         wish.close()
 
     def _place(self, wish: Wish) -> None:
+        if wish.unwanted:
+            return
         wanted = wish.request["template"]
         key = _key(wanted)
         why, until = self._unforkable.get(key, ("", 0.0))
@@ -336,7 +359,12 @@ class Templates:
         return self._templates[key]
 
     def _drop(self, key: str) -> list[Wish]:
-        return self._templates.pop(key).end()
+        template = self._templates.pop(key)
+        wishes = template.end()
+        # What it had forked and not told of must not live beside what is made instead, nor what its imports
+        # have started. A fork takes on its own mark at once, perhaps before it is told of.
+        self._end_marked(template.mark, *(f"{self._path}/{number}" for number in template.asked))
+        return wishes
 
     def _wish(self, number: int) -> Wish | None:
         for template in self._templates.values():

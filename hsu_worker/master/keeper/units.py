@@ -37,6 +37,10 @@ class Units:
     def __len__(self) -> int:
         return len(self._units)
 
+    def leads(self, pid: int) -> bool:
+        """Whether a process is that of a command."""
+        return any(unit.pid == pid for unit in self._units.values())
+
     def add(self, number: int, pid: int, **more: object) -> None:
         """Note a command that runs now, and tell it, with more to say about its start."""
         unit = self._units[number] = Unit(number, pid, self._mark(number))
