@@ -21,15 +21,16 @@ import importlib
 import json
 import os
 import resource
+import signal
 import socket
 import sys
-import threading
 from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from hsu_worker.worker.__main__ import main as be_a_worker
+from hsu_worker.worker.fork_safety import why_unsafe
 from hsu_worker.worker.forking import fork_twice, tell
 from hsu_worker.worker.process_memory import resident_bytes
 from hsu_worker.worker.process_title import find_regions, show_as, show_variable
@@ -77,10 +78,12 @@ def main() -> int:
     for name in ("grpc._utilities", "grpc._channel", "grpc.experimental"):
         importlib.import_module(name)
     before = dict(os.environ)
-    unsafe = _import(sys.argv[1]) or _threads()
+    unsafe = _import(sys.argv[1]) or why_unsafe()
     if unsafe:
         tell(keeper, unsafe=unsafe)
         return 0
+    # A module may have them ignored, or reap them itself: whoever forks here waits for its own.
+    of_ended_children = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     find_regions()
     # What is there now stays as it is: its pages are shared with all forks.
     gc.collect()
@@ -89,6 +92,9 @@ def main() -> int:
     if fork is None:
         return 0
     _become(fork, before)
+    # None: it was set in C, and Python can't do so.
+    if of_ended_children is not None:
+        signal.signal(signal.SIGCHLD, of_ended_children)
     # Not before it has a mark of its own: at the end of a template the keeper ends what has that one's.
     keeper.close()
     return be_a_worker()
@@ -104,14 +110,6 @@ def _import(target: str) -> str:
         except BaseException as error:
             return f"{target} can't be imported beforehand: {type(error).__name__}: {error}"
     return ""
-
-
-def _threads() -> str:
-    """Why a fork of this process would not be one: only the thread that forks lives on."""
-    if len(os.listdir("/proc/self/task")) == 1:
-        return ""
-    names = ", ".join(each.name for each in threading.enumerate()[1:]) or "of native code"
-    return f"importing it starts threads ({names}), and no thread survives a fork"
 
 
 def _serve(keeper: socket.socket) -> Fork | None:

@@ -40,6 +40,12 @@ HOLD = """async def unary(self, request):
     return Answer(text=str(os.getpid()))"""
 
 
+#: Starts a process that lives until its input is closed.
+ECHOING = (
+    "import subprocess; pipe = subprocess.PIPE; "
+    "process = subprocess.Popen(['cat'], stdin=pipe, stdout=pipe, bufsize=0)"
+)
+
 #: Seconds that a call waits for a start.
 PATIENCE = 60
 
@@ -212,6 +218,14 @@ async def test_a_changed_app_is_imported_anew(tmp_path: Path) -> None:
             "import grpc; channel = grpc.insecure_channel('unix:/none')",
             "importing it starts threads (of native code), and no thread survives a fork",
         ),
+        (
+            f"{ECHOING}; process.stdin.write(b'.'); process.stdout.read(1)",
+            "importing it starts processes (cat), and all forks would share them",
+        ),
+        (
+            "import signal; signal.setitimer(signal.ITIMER_REAL, 1000)",
+            "importing it sets a timer (ITIMER_REAL), and no fork keeps it",
+        ),
     ],
 )
 async def test_an_app_that_can_not_be_forked_is_spawned_and_told_of_once(
@@ -226,6 +240,53 @@ async def test_an_app_that_can_not_be_forked_is_spawned_and_told_of_once(
 
         assert not template_pids()
     assert [f"unit 'u' is spawned, not forked: {why}"] == warnings(caplog)
+
+
+async def test_a_process_that_has_ended_is_nobodys_to_share(tmp_path: Path) -> None:
+    before = f"{ECHOING}; process.stdin.close(); os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)"
+    toml = text(app(tmp_path, PID, before=before), "preimport = true")
+    async with running(tmp_path, toml) as it:
+        pid = (await it.kinds.unary(Ask(), timeout=30)).text
+        assert [f"pid {pid}, forked"] == forked(it)
+
+
+@pytest.mark.parametrize("what", ["signal.SIG_IGN", "lambda *_: os.waitpid(-1, os.WNOHANG)"])
+async def test_what_an_app_does_with_ended_children_is_its_workers_business(
+    tmp_path: Path, what: str
+) -> None:
+    before = f"import signal; reap = {what}; signal.signal(signal.SIGCHLD, reap)"
+    body = (
+        "async def unary(self, request):\n"
+        "    return Answer(text=f'{os.getpid()} {signal.getsignal(signal.SIGCHLD) == reap}')"
+    )
+    async with running(
+        tmp_path, text(app(tmp_path, body, before=before), "preimport = true")
+    ) as it:
+        first = await template_pid()
+        for _ in range(3):
+            pid, is_kept = (await it.kinds.unary(Ask(), timeout=30)).text.split()
+            assert (f"pid {pid}, forked", "True") == (forked(it)[-1], is_kept)
+            await it.master.stop("u")
+        assert first == await template_pid()
+
+
+async def test_what_came_of_a_template_otherwise_ends_with_it(tmp_path: Path) -> None:
+    # Twice an orphan, and in a session of its own: no child of the template's.
+    before = (
+        "if not os.fork():\n    os.setsid()\n    if not os.fork():\n"
+        "        Path('escaped').write_text(str(os.getpid()))\n"
+        "        import signal\n        signal.pause()\n    os._exit(0)\nos.wait()"
+    )
+    toml = text(app(tmp_path, PID, before=before), "preimport = true")
+    async with running(tmp_path, toml) as it:
+        await it.kinds.unary(Ask(), timeout=30)
+        await until(lambda: (tmp_path / "escaped").exists() and (tmp_path / "escaped").read_text())
+        escaped = int((tmp_path / "escaped").read_text())
+        await it.master.stop("u")
+        assert lives(escaped)
+        app(tmp_path, PID)
+        await it.kinds.unary(Ask(), timeout=30)
+        await until(lambda: not lives(escaped))
 
 
 @pytest.mark.parametrize(
