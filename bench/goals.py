@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import quantiles
 from typing import Final
 
 from bench.measure import Row, Spread
@@ -13,6 +14,8 @@ class Found:
 
     figure: Spread
     bound: float
+    lost: int | None = None
+    """Of what was to be measured; None: nothing can be."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +26,7 @@ class Goal:
     row: str
     series: str
     most: float | None = None
-    """None: what the control itself has been, measured twice."""
+    """None: what the control itself was in three of four rounds, measured twice."""
     least: float | None = None
     against: str = ""
     """The series from which it may differ so much; without one the ratio to the control counts."""
@@ -31,6 +34,8 @@ class Goal:
     """The row that has the control, when it is another one."""
     unit: str = ""
     """Of the figure; empty: it is a ratio."""
+    lost: str = ""
+    """The row's count of what the figure leaves out."""
 
     def found(self, rows: Sequence[Row]) -> Found | None:
         """What was measured; None: nothing."""
@@ -45,15 +50,13 @@ class Goal:
             figure = row.difference(self.series, self.against)
         else:
             figure = row.figure(self.series) if self.unit else row.ratio(self.series)
-        again = row.ratio("control again")
         if figure is None:
             return None
         bound = self.most if self.least is None else self.least
         if bound is None:
-            if again is None:
-                return None
-            bound = again.most
-        return Found(figure=figure, bound=bound)
+            # Not the worst of them: the noisier the machine was, the more would be met.
+            bound = quantiles(row.ratios("control again"), n=4, method="inclusive")[-1]
+        return Found(figure=figure, bound=bound, lost=row.counts.get(self.lost))
 
     def met(self, found: Found) -> bool:
         """Whether it is reached."""
@@ -120,10 +123,14 @@ GOALS: Final = (
         most=1,
         unit="µs",
     ),
-    Goal(
-        text="a unary call, against a bare worker's",
-        row="unary calls of 10 B, 1 caller: median",
-        series="worker",
+    *(
+        Goal(
+            text=f"unary calls of {size}, {callers}, against a bare worker's",
+            row=f"unary calls of {size}, {callers}: median",
+            series="worker",
+        )
+        for size in ("10 B", "1 KB", "100 KB")
+        for callers in ("1 caller", "16 callers", "64 callers")
     ),
     Goal(
         text="a master's lease, on top of a channel that is simply there",
@@ -134,11 +141,12 @@ GOALS: Final = (
         unit="µs",
     ),
     Goal(
-        text="log records of a worker with one reader",
+        text="log records that one reader of a worker gets, of 20,000 in each round",
         row="log records that are read while they are logged",
         series="1 reader",
         least=100_000,
         unit="records/s",
+        lost="1 reader: dropped",
     ),
     Goal(
         text="a logging call, on top of one to nowhere",

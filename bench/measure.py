@@ -34,24 +34,23 @@ class Row:
 
     def ratio(self, series: str) -> "Spread | None":
         """Of a series to the control, round by round; None: there is no control."""
-        return self._against("control", series, lambda value, base: value / base)
+        return spread(self.ratios(series))
+
+    def ratios(self, series: str) -> list[float]:
+        """Those of all rounds."""
+        return [value / base for value, base in self._beside("control", series)]
 
     def difference(self, series: str, base: str = "control") -> "Spread | None":
         """What a series takes more than another one, round by round."""
-        return self._against(base, series, lambda value, base: value - base)
+        return spread([value - base for value, base in self._beside(base, series)])
 
     def figure(self, series: str) -> "Spread | None":
         """Of a series itself."""
-        values = self.samples.get(series)
-        return spread(values) if values else None
+        return spread(self.samples.get(series, ()))
 
-    def _against(
-        self, base: str, series: str, how: Callable[[float, float], float]
-    ) -> "Spread | None":
+    def _beside(self, base: str, series: str) -> list[tuple[float, float]]:
         bases, values = self.samples.get(base), self.samples.get(series)
-        if not bases or not values:
-            return None
-        return spread([how(value, base) for value, base in zip(values, bases, strict=True)])
+        return [*zip(values, bases, strict=True)] if bases and values else []
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -77,8 +76,9 @@ class Spread(NamedTuple):
         return f"{short(self.median)}{unit} ({short(self.least)} to {short(self.most)})"
 
 
-def spread(values: Sequence[float]) -> Spread:
-    return Spread(statistics.median(values), min(values), max(values))
+def spread(values: Sequence[float]) -> Spread | None:
+    """None: there are no values."""
+    return Spread(statistics.median(values), min(values), max(values)) if values else None
 
 
 #: Measures once: a figure for each row that is measured at the same time.

@@ -54,7 +54,9 @@ def goals(rows: Sequence[Row]) -> str:
             cells = (goal.text, goal.bound_text(None), "not measured", "")
         else:
             met = "met" if goal.met(found) else "**not met**"
-            cells = (goal.text, goal.bound_text(found), found.figure.text(goal.unit), met)
+            lost = "" if found.lost is None else f", {found.lost:,} lost"
+            figure = f"{found.figure.text(goal.unit)}{lost}"
+            cells = (goal.text, goal.bound_text(found), figure, met)
         lines.append(_line(*cells))
     return "".join(lines)
 
