@@ -1,17 +1,21 @@
 """Calls of a worker that runs, against the same calls of a bare one."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+import os
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from statistics import quantiles
 from time import perf_counter
 from typing import Final
+from unittest.mock import patch
 
 import grpc.aio
 
 from bench import bare
-from bench.bare import BOUND, bares
+from bench.bare import BOUND, Bare, bares
 from bench.measure import Measure, Row, rounds
 from bench.workers import worker
+from hsu_worker.wire.connection import Connection
 from hsu_worker.wire.metadata import Metadata
 from tests.gen.hsu_test_kinds import Answer, Ask, KindsClient
 
@@ -22,12 +26,15 @@ SIZES: Final = {"10 B": 10, "1 KB": 1000, "100 KB": 100_000}
 CALLS: Final = {1: 200, 16: 25, 64: 8}
 MESSAGES: Final = 2000
 
+#: Keeps what the C library has freed. Otherwise it depends on what lies at the end of a process's heap
+#: whether each large message has the kernel take pages back and clear them again: 100 of them for 100 KB.
+HEAP: Final = {"MALLOC_TRIM_THRESHOLD_": str(16 << 20), "MALLOC_MMAP_THRESHOLD_": str(4 << 20)}
+
 
 async def unary(full: bool) -> list[Row]:
     """Unary calls: how long each takes, and how many there are in a second."""
     found: list[Row] = []
-    async with bares() as made, worker() as connection:
-        by_hand = await made.spawn()
+    async with _both() as (by_hand, connection):
         stubs: dict[str, Callable[[Ask], Awaitable[Answer]]] = {
             "control": _stub(by_hand.channel, ()),
             "worker": _stub(connection.channel, connection.metadata),
@@ -41,15 +48,13 @@ async def unary(full: bool) -> list[Row]:
                 series = {name: _calls(call, ask, callers, count) for name, call in stubs.items()}
                 await rounds(rows, 15 if full else 3, series)
                 found += rows
-        await by_hand.stop()
     return found
 
 
 async def streams(full: bool) -> list[Row]:
     """A server's stream: messages, and bytes."""
     found = []
-    async with bares() as made, worker() as connection:
-        by_hand = await made.spawn()
+    async with _both() as (by_hand, connection):
         for size, length in SIZES.items():
             row = Row(name=f"a server's stream of {size} each", unit="messages/s")
             volume = Row(name=f"a server's stream of {size} each, bytes", unit="MB/s")
@@ -60,8 +65,17 @@ async def streams(full: bool) -> list[Row]:
             }
             await rounds((row, volume), 15 if full else 3, series)
             found += [row, volume]
-        await by_hand.stop()
     return found
+
+
+@asynccontextmanager
+async def _both() -> AsyncGenerator[tuple[Bare, Connection], None]:
+    """A bare worker and one of ours, with heaps that are alike."""
+    with patch.dict(os.environ, HEAP):
+        async with bares() as made, worker() as connection:
+            by_hand = await made.spawn()
+            yield by_hand, connection
+            await by_hand.stop()
 
 
 def _rows(name: str) -> tuple[Row, Row, Row]:
