@@ -3,9 +3,10 @@
 import time
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
-from typing import TypeAlias
+from typing import Final, TypeAlias, cast
 
 from hsu_worker.interface import AnyInterface, Method
+from hsu_worker.wire.metadata import IDENTIFIED
 
 #: Takes how much of a start is done, from 0 to 1, and what is being done.
 ProgressReport: TypeAlias = Callable[[float, str], None]
@@ -17,7 +18,7 @@ class Call:
     Handlers get it from `current_call()`.
     """
 
-    __slots__ = ("_cancelled", "deadline", "id", "interface", "metadata", "method", "peer")
+    __slots__ = ("_cancelled", "_id", "_metadata", "deadline", "interface", "method", "peer")
 
     def __init__(
         self,
@@ -31,15 +32,23 @@ class Call:
     ) -> None:
         self.interface = interface
         self.method = method
-        self.metadata = metadata
-        """What the caller sent along, without the token."""
+        self._metadata = metadata
         self.peer = peer
         """Who calls, as grpc writes it: `unix:` or `ipv4:127.0.0.1:40312`."""
         self.deadline = deadline
         """In `time.monotonic()` seconds; None when the caller set none."""
-        self.id = id
-        """The same in the caller's errors, in the log, and in calls that the handler makes."""
+        self._id = id
         self._cancelled = False
+
+    @property
+    def metadata(self) -> Mapping[str, str | bytes]:
+        """What the caller sent along, without the token."""
+        return self._metadata
+
+    @property
+    def id(self) -> str:
+        """The same in the caller's errors, in the log, and in calls that the handler makes."""
+        return self._id
 
     @property
     def cancelled(self) -> bool:
@@ -56,7 +65,8 @@ class Call:
         self._cancelled = True
 
 
-CURRENT_CALL: ContextVar[Call] = ContextVar("hsu_current_call")
+#: What the wire knows as something that has an id.
+CURRENT_CALL: Final = cast("ContextVar[Call]", IDENTIFIED)
 PROGRESS: ContextVar[ProgressReport] = ContextVar("hsu_progress")
 
 

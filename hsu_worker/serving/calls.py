@@ -1,35 +1,70 @@
 """The calls that a server handles now: how many, how old, how overdue."""
 
 import asyncio
+import os
+import re
 import time
-from collections.abc import Awaitable
-from typing import Any
+from collections.abc import Awaitable, Mapping
+from random import Random
+from typing import Any, Final
 
 from hsu_worker.authoring.call import Call
+from hsu_worker.interface import AnyInterface, Method
+from hsu_worker.wire.metadata import AUTHORIZATION, CALL_ID, Metadata
+
+_WELL_FORMED_ID: Final = re.compile(r"[0-9a-f]{8,64}")
+
+# Ids are no secrets. A generator of our own: what the user's code seeds may repeat itself, and so would
+# a fork. Asking the kernel takes three times as long.
+_ids: Final = Random()  # noqa: S311
+_bits: Final = _ids.getrandbits
+os.register_at_fork(after_in_child=_ids.seed)
 
 
 class ServedCall(Call):
     """A call as the dispatch sees it: it also knows the task that handles it."""
 
-    __slots__ = ("cut_off", "given_up_at", "opening", "started", "task")
+    __slots__ = ("_drawn", "_sent", "cut_off", "given_up_at", "opening", "started", "task")
 
-    task: "asyncio.Task[Any]"
-    started: float
-    """In `time.monotonic()` seconds."""
-    given_up_at: float | None
-    """When somebody first noticed that nobody waits for the answer."""
-    cut_off: str
-    """Why we ended the call ourselves; empty when we did not."""
-    opening: bool
-    """Its first answer is being written."""
-
-    def begin(self, now: float, task: "asyncio.Task[Any]") -> None:
-        """Note when it began, and in which task."""
-        self.started = now
+    def __init__(
+        self,
+        interface: AnyInterface,
+        method: Method,
+        sent: Metadata,
+        peer: str,
+        left: float | None,
+        task: "asyncio.Task[Any]",
+    ) -> None:
+        # Each step is paid by every call: what few ask for is made when they do.
+        self.interface = interface
+        self.method = method
+        self.peer = peer
         self.task = task
-        self.given_up_at = None
+        self.started = now = time.monotonic()
+        self.deadline = None if left is None else now + left
+        self.given_up_at: float | None = None
+        """When somebody first noticed that nobody waits for the answer."""
         self.cut_off = ""
+        """Why we ended the call ourselves; empty when we did not."""
         self.opening = False
+        """Its first answer is being written."""
+        self._cancelled = False
+        self._sent = sent
+        # Two threads that ask for the id make the same one.
+        self._drawn = _bits(64)
+
+    @property
+    def metadata(self) -> Mapping[str, str | bytes]:
+        """What the caller sent along, without the token."""
+        return {name: value for name, value in self._sent if name != AUTHORIZATION}
+
+    @property
+    def id(self) -> str:
+        """What the caller sent as one, if it is well formed."""
+        given = self.metadata.get(CALL_ID)
+        if isinstance(given, str) and _WELL_FORMED_ID.fullmatch(given):
+            return given
+        return self._drawn.to_bytes(8, "big").hex()
 
     async def open(self, write: Awaitable[None]) -> None:
         """Write the first answer; the call is cut off after it.

@@ -3,7 +3,6 @@
 import asyncio
 import inspect
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterable
-from contextlib import AbstractAsyncContextManager, nullcontext
 from contextvars import copy_context
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -19,7 +18,7 @@ from hsu_worker.serving.admission import Admit, Context
 from hsu_worker.serving.calls import Calls, ServedCall
 from hsu_worker.serving.failures import Refused, answer_failure
 from hsu_worker.serving.requests import RequestStream, parser
-from hsu_worker.serving.slots import Slots
+from hsu_worker.serving.slots import Slots, Unlimited
 from hsu_worker.serving.validation import Check
 from hsu_worker.wire.status import error_info
 
@@ -62,9 +61,9 @@ class Served:
         handle = _stream_handler(self) if self.method.server_streaming else _unary_handler(self)
         return make_handler(self.method, handle)
 
-    def slot(self) -> AbstractAsyncContextManager[Any]:
+    def slot(self) -> asyncio.Semaphore:
         """What an asynchronous call holds while it runs; threads are taken step by step."""
-        return self.slots.concurrent if self.limited and self.is_async else nullcontext()
+        return self.slots.concurrent if self.limited and self.is_async else Unlimited()
 
 
 def is_async(function: Callable[..., Any]) -> bool:
@@ -89,14 +88,19 @@ def responder(served: Served) -> Callable[[Any], Any]:
 def _unary_handler(served: Served) -> Callable[[Any, Context], Any]:
     admit, end, slot = served.admit, served.calls.end, served.slot()
     receive, respond, serialize = _receiver(served), responder(served), _serializer(served)
+    # `async with` would make two coroutines more for each call.
+    acquire, release = slot.acquire, slot.release
 
     async def handle(body: Any, context: Context) -> bytes:
         call: ServedCall | None = None
         try:
             call = admit(context)
             request = receive(body, context, call)
-            async with slot:
+            await acquire()
+            try:
                 response = await respond(request)
+            finally:
+                release()
             return serialize(response)
         except BaseException as failure:
             await answer_failure(context, served.method.path, call, failure)

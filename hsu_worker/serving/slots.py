@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import Context
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 from hsu_worker.errors import RpcError
 from hsu_worker.serving.calls import Calls
@@ -18,6 +18,17 @@ T = TypeVar("T")
 
 #: Seconds for which a call may wait for a thread before the log says so.
 PATIENCE: Final = 5.0
+
+
+class Unlimited(asyncio.Semaphore):
+    """What calls take of which there may be any number."""
+
+    async def acquire(self) -> Literal[True]:
+        """Take one, at once."""
+        return True
+
+    def release(self) -> None:
+        """Give it back."""
 
 
 class Slots:

@@ -20,7 +20,7 @@ from hsu_worker.errors import (
 from hsu_worker.interface import Method
 from hsu_worker.wire.connection import Connection, Lease, lend
 from hsu_worker.wire.interceptors import Raised
-from hsu_worker.wire.metadata import CALL_ID, CURRENT_CALL_ID, Metadata, check_metadata
+from hsu_worker.wire.metadata import CALL_ID, IDENTIFIED, Metadata, check_metadata
 from hsu_worker.wire.sender import IteratedSender, Sender
 from hsu_worker.wire.source import RequestSource as RequestSource
 from hsu_worker.wire.source import Source
@@ -293,9 +293,9 @@ def time_left(deadline: float | None) -> float | None:
 def _join(lent: Connection, metadata: Metadata) -> "grpc.aio.Metadata":
     check_metadata(metadata)
     joined = grpc.aio.Metadata(*lent.metadata, *metadata)
-    call_id = CURRENT_CALL_ID.get(None)
-    if call_id is not None and not joined.get_all(CALL_ID):
-        joined.add(CALL_ID, call_id)
+    call = IDENTIFIED.get(None)
+    if call is not None and not joined.get_all(CALL_ID):
+        joined.add(CALL_ID, call.id)
     return joined
 
 

@@ -4,7 +4,7 @@ import hmac
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from contextvars import ContextVar
-from typing import Final, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 from hsu_worker.errors import Dispatch, InvalidArgument
 
@@ -18,12 +18,21 @@ DISPATCHED = "hsu-dispatched"
 STATUS_DETAILS = "grpc-status-details-bin"
 #: Metadata: the call's id, in hex. The first worker makes it; the calls it makes carry it on.
 CALL_ID = "hsu-call-id"
-#: The id of the call that is being handled; calls made meanwhile carry it on.
-CURRENT_CALL_ID: ContextVar[str] = ContextVar("hsu_current_call_id")
 #: Metadata: the unit that a call is for, at a master's gateway.
 UNIT = "hsu-unit"
 #: The domain of every google.rpc.ErrorInfo of ours.
 ERROR_DOMAIN = "hsu"
+
+
+class Identified(Protocol):
+    """A call that is being handled, as far as those must know it that are made meanwhile."""
+
+    @property
+    def id(self) -> str:
+        """They carry it on."""
+
+
+IDENTIFIED: Final[ContextVar[Identified]] = ContextVar("hsu_current_call")
 
 _NAME: Final = re.compile(r"[0-9a-z_.-]+")
 _TEXT: Final = re.compile(r"[ -~]*")

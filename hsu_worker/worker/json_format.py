@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from hsu_worker.serving.logring import exception_of, extra_of
-from hsu_worker.wire.metadata import CURRENT_CALL_ID
+from hsu_worker.wire.metadata import IDENTIFIED
 
 
 class JsonFormatter(logging.Formatter):
@@ -20,12 +20,13 @@ class JsonFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """The line."""
         at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        call = IDENTIFIED.get(None)
         line: dict[str, Any] = {
             "time": at.replace("+00:00", "Z"),
             "level": record.levelname,
             "logger": record.name,
             "message": record.getMessage(),
-            "call": CURRENT_CALL_ID.get(""),
+            "call": "" if call is None else call.id,
             "fields": {name: _plain(value) for name, value in extra_of(record).items()},
             "exception": exception_of(record),
         }

@@ -6,18 +6,23 @@ import sys
 
 PROGRAM = """
 import os, random
-from hsu_worker.serving.admission import _call_id
+from hsu_worker.serving.calls import ServedCall
+
+def call_id(*sent):
+    call = ServedCall(None, None, sent, "", None, None)
+    assert call.id == call.id
+    return call.id
 
 random.seed(1)
-first = _call_id(None)
+first = call_id()
 random.seed(1)
-print(first, _call_id(None), flush=True)
+print(first, call_id(), flush=True)
 for _ in range(2):
     if not os.fork():
-        print(_call_id(None), flush=True)
+        print(call_id(), flush=True)
         os._exit(0)
     os.wait()
-print(_call_id(None), _call_id("not an id"), _call_id("0123456789abcdef"))
+print(call_id(), call_id(("hsu-call-id", "not an id")), call_id(("hsu-call-id", "0123456789abcdef")))
 """
 
 

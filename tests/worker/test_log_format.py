@@ -3,11 +3,12 @@
 import io
 import json
 import logging
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from hsu_worker.wire.metadata import CURRENT_CALL_ID
+from hsu_worker.wire.metadata import IDENTIFIED
 from hsu_worker.worker.log_format import LogFormat, formatter
 
 
@@ -92,7 +93,7 @@ def test_json_has_what_else_there_is_to_tell() -> None:
         int("boom")
     except ValueError as error:
         failure = error
-    token = CURRENT_CALL_ID.set("abcd1234")
+    token = IDENTIFIED.set(SimpleNamespace(id="abcd1234"))
     try:
         line = written(
             *("json", io.StringIO()),
@@ -104,7 +105,7 @@ def test_json_has_what_else_there_is_to_tell() -> None:
             odd="\udcff",
         )
     finally:
-        CURRENT_CALL_ID.reset(token)
+        IDENTIFIED.reset(token)
     told = json.loads(line)
     assert "\n" not in line
     assert line.isascii()
