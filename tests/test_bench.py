@@ -110,6 +110,18 @@ def test_a_goal_tells_what_its_figure_leaves_out() -> None:
     assert "), 67,236 lost |" in line
 
 
+def test_what_the_costs_are_made_of_can_be_measured() -> None:
+    command = [sys.executable, "-m", "bench.profile", "--quick"]
+    done = subprocess.run(
+        command, cwd=ROOT, check=True, timeout=120, capture_output=True, text=True
+    )
+    for what in ("a unary call", "a log record", "imports, spawned", "a prewarmed start"):
+        assert f"\n{what}, " in done.stdout
+    for each in ("bare", "spawned", "forked"):
+        assert f"\na start, {each}: processor time, ms\n  worker " in done.stdout
+    assert "\na call of 100 KB, bare, each\n  page faults " in done.stdout
+
+
 async def test_a_crowd_is_started_measured_and_stopped() -> None:
     answered, first, shared, private, beside = await crowd(2, 1)
     series = ("control", "spawned", "bare, forked", "forked", "control again")

@@ -30,6 +30,7 @@ class Identified(Protocol):
     @property
     def id(self) -> str:
         """They carry it on."""
+        ...
 
 
 IDENTIFIED: Final[ContextVar[Identified]] = ContextVar("hsu_current_call")
