@@ -24,6 +24,7 @@ from bench.masters import absent, answer, check_made, launchers, master, unit, w
 from bench.measure import ROOT
 from bench.processes import keeper, spare
 from bench.rows.dispatch import METADATA, TOKEN, _Context, _Details
+from bench.rows.logs import _Nowhere
 from bench.service import Echo
 from bench.workers import worker
 from hsu_worker.interface import Method
@@ -240,7 +241,7 @@ async def record(rounds: int) -> None:
     found = await timed(
         rounds,
         {
-            "a logging call, to nowhere": log(logging.NullHandler()),
+            "a logging call, to nowhere": log(_Nowhere()),
             "a logging call, into the ring": log(RingHandler(ring)),
             "its text": lambda: made.getMessage(),
             "into the ring": lambda: ring.append(20, "profile", text, at=made.created),
