@@ -155,6 +155,26 @@ def test_a_busy_one_is_drained_when_another_has_waited_for_too_long() -> None:
     assert [Evict(A, why, drain=True)] == table.feed(Look())
 
 
+def test_each_busy_one_has_the_max_wait_of_the_pool_that_it_is_in() -> None:
+    ram = Pool(name="ram", memory=700 * MB, min_residency=0.0, max_wait=3.0)
+    table = Table(
+        Pool(name="gpu", exclusive=True, min_residency=0.0, max_wait=8.0),
+        ram,
+        a=Member(pools=("gpu",)),
+        b=Member(pools=("ram",), memory=400 * MB),
+        c=Member(pools=("gpu", "ram"), memory=400 * MB),
+    )
+    table.sit(A, B)
+    table.says |= {A: BUSY, B: BUSY}
+    assert Wake(103.0) in table.feed(Ask(C))
+    table.now = 103.0
+    why = "unit 'c' needs 400 MB of group 'ram', and has waited for 3 s"
+    assert [Evict(B, why, drain=True), Wake(108.0)] == table.feed(Look())
+    table.left(B)
+    table.now = 108.0
+    assert [(A, True)] == table.evicted(Look())
+
+
 def test_one_that_starts_never_goes() -> None:
     table = gpu(min_residency=0.0, max_wait=5.0)
     table.feed(Ask(A))
@@ -336,6 +356,17 @@ def test_a_later_one_does_not_take_what_an_earlier_one_waits_for() -> None:
     table.feed(Ask(B))
     # There would be room for it now, and not beside the one before it.
     assert not [each for each in table.feed(Ask(C)) if isinstance(each, Admit)]
+
+
+def test_a_later_one_does_not_take_what_has_to_be_freed_of_one_let_in_just_before() -> None:
+    table = machine(500, 400, 500, 300)
+    table.sit(A)
+    table.says[A] = BUSY
+    for tenant in (B, C, D):
+        table.feed(Ask(tenant))
+    told = table.left(A)
+    assert [B] == [each.tenant for each in told if isinstance(each, Admit)]
+    assert [C, D] == [each.tenant for each in table.state.waiting]
 
 
 def test_a_swap_has_both_where_both_fit() -> None:

@@ -61,6 +61,8 @@ class Plan:
                 return None
         # Who came before has the first right to what comes free: nobody overtakes it.
         if not self._future.lacks(claim) and not self._present.lacks(claim):
+            # It starts; for a larger one that waits, it may have to go after that.
+            claim = replace(claim, use=use)
             self._present.add(claim)
             self._future.add(claim)
             residents = {**self._state.residents, tenant: Resident(alone=waiting.alone)}
@@ -94,16 +96,16 @@ class Plan:
         return texts.waits(pool, claim.memory, share.taken, share.units, alone=claim.alone)
 
     def _evict(self, waiting: Waiting, claim: Claim, victims: list[tuple[Claim, Pool]]) -> None:
-        """Send them away: all at once, as soon as nobody uses them, or those that can be once it has
-        waited for too long.
+        """Send them away: all at once, as soon as nobody uses them, or each that can be once it has been
+        waited for too long where it is.
         """
-        overdue = waiting.asked + min([pool.max_wait for _, pool in victims], default=0.0)
-        ready: list[Evict] = []
+        ready: list[tuple[float, Evict]] = []
         for victim, pool in victims:
             own = victim.tenant == claim.replaces
             if victim.use is None or victim.ready is None or not victim.use.ready:
                 # It is starting: what comes of it will be told.
                 continue
+            overdue = waiting.asked + pool.max_wait
             stays = victim.ready + pool.min_residency
             if self._now < stays and not own:
                 self._wakes.append(stays)
@@ -112,11 +114,12 @@ class Plan:
                 why = texts.evicted(
                     pool, claim.tenant, claim.memory, waited=waited, alone=claim.alone
                 )
-                ready.append(Evict(victim.tenant, why, drain=not victim.idle))
-        if self._now >= overdue or len(ready) == len(victims):
-            self.effects += ready
-        else:
-            self._wakes.append(overdue)
+                ready.append((overdue, Evict(victim.tenant, why, drain=not victim.idle)))
+        if len(ready) < len(victims):
+            ready = [each for each in ready if self._now >= each[0]]
+            due = [waiting.asked + pool.max_wait for _, pool in victims]
+            self._wakes += [each for each in due if self._now < each]
+        self.effects += [effect for _, effect in ready]
 
     def _relieve(self, pool: Pool) -> bool:
         """Send those away whom nobody uses while more is taken than there is; says if it still is."""

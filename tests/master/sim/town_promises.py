@@ -188,8 +188,8 @@ class Promises(Census):
             expect(not needed, f"{unit!r} puts out {tenant}, which it needs")
             shared = self.hall.state.rules.pools_of(unit)
             over = [pool for pool in pools if pool in shared]
-            longest = min(pool.max_wait for pool in shared)
-            soon = effect.drain and now < waiting[0].asked + longest - EPSILON
+            least = min((pool.max_wait for pool in over), default=0.0)
+            soon = effect.drain and now < waiting[0].asked + least - EPSILON
             expect(over and not soon, f"{tenant} has to go before {unit!r} has waited for too long")
         expect(self.is_idle(folk) or effect.drain, f"{tenant} has to go at once, and is busy")
         expect(not self.is_pinned(folk), f"{tenant} has to go, and is pinned")
