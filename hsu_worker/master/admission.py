@@ -134,6 +134,7 @@ class Admission:
             needed=generation is state.current and state.needed > 0,
             last=generation.quiet_since,
             replaces=None if old is None else Tenant(tenant.unit, old.number),
+            swap=generation is state.candidate,
         )
 
     def _stir(self, unit: str) -> None:

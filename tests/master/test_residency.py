@@ -439,6 +439,35 @@ def test_a_replica_that_ends_small_makes_its_siblings_no_smaller() -> None:
     assert 100 * MB == table.state.memory("a")
 
 
+def test_a_swap_that_its_replicas_leave_no_room_is_refused_after_max_wait() -> None:
+    table = learning()
+    second, third, new = (Tenant("a", number) for number in (2, 3, 4))
+    table.sit(A, second, third)
+    table.says |= dict.fromkeys((A, second, third), BUSY)
+    table.says[new] = Use(swap=True, replaces=A)
+    table.feed(Weighed(A, 250 * MB))
+    assert Wake(130.0) in table.feed(Ask(new))
+    table.now = 130.0
+    why = (
+        "unit 'a' needs 250 MB for one more worker, and that is more than the 700 MB of the machine "
+        "hold beside the 500 MB of 'a'; raise `memory` in [master], or lower its `replicas`"
+    )
+    assert [Refuse(new, why)] == table.feed(Look())
+
+
+def test_a_further_replica_waits_for_as_long_as_the_others_leave_it_no_room() -> None:
+    table = learning()
+    second = Tenant("a", 2)
+    table.sit(A)
+    table.says[A] = BUSY
+    table.feed(Weighed(A, 400 * MB))
+    note = "waits for memory: it needs 400 MB, and 'a' takes 400 MB of 700 MB"
+    assert [Tell(second, note)] == table.feed(Ask(second))
+    table.now = 10_000.0
+    assert [] == table.feed(Look())
+    assert [Admit(second)] == table.left(A)
+
+
 def test_idle_ones_go_when_more_is_taken_than_there_is() -> None:
     table = learning()
     table.sit(A, last=1.0)

@@ -78,6 +78,9 @@ class Plan:
             self._kept |= claim.needs
             self._future.add(claim)
             self._evict(waiting, claim, victims)
+        elif use.swap and (why := self._kept_out(waiting, claim)):
+            self.effects.append(Refuse(tenant, why))
+            return None
         if note != waiting.note:
             self.effects.append(Tell(tenant, note))
         return replace(waiting, note=note)
@@ -88,6 +91,21 @@ class Plan:
         # One of these may be gone, and comes back.
         needs = {each for each in claim.needs if pool in self._state.rules.pools_of(each)}
         return (pinned | needs) - {claim.tenant.unit}
+
+    def _kept_out(self, waiting: Waiting, claim: Claim) -> str:
+        """Why a swap has waited for long enough for replicas that leave it no room; "": it hasn't."""
+        for pool in self._future.lacks(claim):
+            share, unit = self._future.share(pool), claim.tenant.unit
+            siblings = share.units.get(unit, 0) - (claim.replaces in share.claims)
+            stay = self._stay(pool, claim)
+            beside = siblings * claim.memory + sum(map(self._state.memory, stay))
+            if not siblings or pool.memory is None or claim.memory + beside <= pool.memory:
+                continue
+            overdue = waiting.asked + pool.max_wait
+            if self._now >= overdue:
+                return texts.kept_out(pool, claim.tenant, claim.memory, {unit, *stay}, beside)
+            self._wakes.append(overdue)
+        return ""
 
     def _note(self, claim: Claim) -> str:
         room = self._present if self._present.lacks(claim) else self._future

@@ -94,6 +94,8 @@ class Use:
     """When it was last used."""
     replaces: Tenant | None = None
     """The one whose place it takes as soon as it is ready: the old one of a swap."""
+    swap: bool = False
+    """Somebody waits for it to take a place, whether or not the old one is still there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -60,7 +60,7 @@ def too_much(pool: Pool, taken: int, there: Collection[str]) -> str:
 def hopeless(state: State, pool: Pool, tenant: Tenant, stay: Collection[str], beside: int) -> str:
     """Why somebody can never start: units stay that have so much."""
     assert pool.memory is not None
-    unit, where = tenant.unit, f"[groups.{pool.name}]" if pool.name else "[master]"
+    unit, where = tenant.unit, _table(pool)
     memory, most = state.memory(unit), f"more than the {size(pool.memory)} of {pool} hold"
     beside_them = f"{most} beside the {size(beside)} of {names(stay)}" if stay else most
     if state.rules.members[unit].memory is not None:
@@ -73,6 +73,20 @@ def hopeless(state: State, pool: Pool, tenant: Tenant, stay: Collection[str], be
         why = f"has to have {names(stay)} beside it, and they take {size(beside)}, {most}"
         cure = "write what they truly need as `memory` in their tables"
     return f"unit {unit!r} {why}; raise `memory` in {where}, or {cure}"
+
+
+def kept_out(pool: Pool, tenant: Tenant, memory: int, stay: Collection[str], beside: int) -> str:
+    """Why a swap has no room: replicas stay that have so much, with what else does."""
+    assert pool.memory is not None
+    return (
+        f"unit {tenant.unit!r} needs {size(memory)} for one more worker, and that is more than the "
+        f"{size(pool.memory)} of {pool} hold beside the {size(beside)} of {names(stay)}; "
+        f"raise `memory` in {_table(pool)}, or lower its `replicas`"
+    )
+
+
+def _table(pool: Pool) -> str:
+    return f"[groups.{pool.name}]" if pool.name else "[master]"
 
 
 def again(tenant: Tenant, others: Collection[str]) -> str:

@@ -111,8 +111,13 @@ class Census:
         return set(direct).union(*map(self.needs, direct))
 
     def never_fits(self, folk: Folk) -> bool:
-        """Its replicas serve, and nobody wrote down what they take: there may be no room for one more."""
-        unit = folk.tenant.unit
+        """Its replicas serve, and nobody wrote down what they take: there may be no room for one more.
+
+        A swap is refused then.
+        """
+        unit, stands = folk.tenant.unit, self.stands(folk)
+        if stands is not None and stands[0].candidate is stands[1]:
+            return False
         serve = any(each.tenant.unit == unit and each.holds for each in self.town.folk.values())
         return serve and self.hall.state.rules.members[unit].memory is None
 
