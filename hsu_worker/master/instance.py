@@ -95,7 +95,7 @@ class Instance:
         try:
             # It has room that others may need, so that what it depends on may wait for its end.
             async with asyncio.timeout(within):
-                await self.worker.before()
+                await self._find_ready()
         except TimeoutError:
             late = f"its `start_timeout` of {within:g} s is over, and it {self.worker.progress}"
             raise StartError(late) from None
@@ -177,6 +177,15 @@ class Instance:
                 return
             # Who had asked for room before may have needed that of one that it depends on.
             self.worker.residence.left(0)
+            self.worker.after()
+
+    async def _find_ready(self) -> None:
+        """Wait for what it depends on, in the room that it has."""
+        for left in reversed(range(ENTRIES)):
+            await self.worker.before()
+            if not left or self.worker.stands():
+                return
+            # One of them has gone while it waited for another.
             self.worker.after()
 
     def _keep(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:

@@ -228,6 +228,21 @@ async def test_a_warm_start_does_not_wait_for_ever_for_what_it_depends_on() -> N
 
 
 @virtual
+async def test_a_warm_start_looks_again_when_one_that_it_depends_on_ends_while_it_waits_for_another() -> (
+    None
+):
+    plans = {"b": [WELL, Plan(lives=3.0, clean=True)], "c": [WELL, Plan(startup=9.0)]}
+    tables = {"a": {"depends_on": ("b", "c"), "warm": 600.0}, "b": {}, "c": {}}
+    async with Village(tables, plans) as it:
+        await it.call("a")
+        await it.until(20.0)
+        assert ("warm", "absent", "absent") == (it.phase("a"), it.phase("b"), it.phase("c"))
+        assert 1 == await it.call("a")
+        again = [(21.0, "b"), (29.0, "c"), (30.0, "b"), (30.2, "a")]
+        assert again == it.when("ready")[3:]
+
+
+@virtual
 async def test_a_warm_worker_needs_nothing_until_it_serves_again() -> None:
     async with village(a={"depends_on": ("b",), "warm": 600.0}, b=[]) as it:
         await it.call("a")
