@@ -95,6 +95,8 @@ class Town:
         self._over = False
         self._turns = 0
         self._calls = self._deeds = self._accidents = 0
+        self._refusals = self._tables.learned
+        """Something happened for which a call may be refused, or may yet."""
         self._loop: asyncio.AbstractEventLoop
 
     @property
@@ -172,7 +174,8 @@ class Town:
         await asyncio.sleep(CALM)
         self.promises.ended(self._calls + self._deeds + self._accidents + len(self._config.units))
         await self._units.close()
-        left = [folk.tenant for folk in self.folk.values()]
+        state = self.promises.hall.state
+        left = [folk.tenant for folk in self.folk.values()] + [*state.residents, *state.waiting]
         self.expect(not left, f"{left} are left")
         if self._broken:
             raise Broken(self._broken)
@@ -215,6 +218,7 @@ class Town:
             warm_fails=dice.choice(("", "", "", "stop", "start")),
         )
         self._accidents += bool(plan.fails) + bool(plan.warm_fails)
+        self._refusals |= bool(plan.fails)
         folk = Folk(unit, generation, unit_log, plan, self._loads, self._falls_short)
         folk.found, folk.adopting = found, found is not None
         if unit.memory is None:
@@ -261,6 +265,7 @@ class Town:
         if not hungry or self.dice.random() < (0.8 if folk.alone else 0.5):
             return ""
         self._accidents += 1
+        self._refusals = True
         if folk.alone:
             self._starved.add(folk.tenant.unit)
         return SHORT
@@ -297,6 +302,7 @@ class Town:
             self.expect(
                 late or outcome in OUTCOMES, f"a call of {name!r} ends with {outcome}: {error}"
             )
+            self.expect(late or self._refusals, f"a call of {name!r} is refused in calm: {error}")
             starved = self._starved & {name, *self.promises.needs(name)}
             short = not late and SHORT in error.message
             self.expect(starved or not short, f"a call of {name!r} is refused: {error}")
@@ -320,6 +326,7 @@ class Town:
         what, name = self.dice.choice(every), self.dice.choice(sorted(self._units))
         self.note(f"{what} {name}")
         self._deeds += 1
+        self._refusals = True
         unit = self._units[name]
         try:
             async with asyncio.timeout(2 * START_TIMEOUT):

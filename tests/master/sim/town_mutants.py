@@ -217,6 +217,14 @@ MUTANTS = (
         "if True:",
         "leaning",
     ),
+    Mutant(
+        "a start waits for what it depends on and has its room meanwhile",
+        "T42",
+        "instance:Instance._enter",
+        "self.worker.residence.left(0)",
+        "pass",
+        "leaning",
+    ),
     # Everybody who waits comes to an end.
     Mutant(
         "who wants to start no more waits on",

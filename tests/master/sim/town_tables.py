@@ -48,7 +48,7 @@ class Tables:
     def __init__(self, dice: Random, story: str) -> None:
         self._dice = dice
         self._story = story
-        self._learned = story == "growing" or (story == "anything" and dice.random() < 0.3)
+        self.learned = story == "growing" or (story == "anything" and dice.random() < 0.3)
         """No table says what a worker takes."""
         self._groups: dict[str, GroupConfig] = {}
         """Those, too, that nobody is in."""
@@ -84,8 +84,8 @@ class Tables:
         dice, story = self._dice, self._story
         there = tuple([each for each in self._groups if dice.random() < 0.4])
         bounded = bounded or "small" in there
-        memory = dice.choice((100, 200, 300)) * MB if bounded and not self._learned else None
-        pinned = not self._learned and dice.random() < 0.08
+        memory = dice.choice((100, 200, 300)) * MB if bounded and not self.learned else None
+        pinned = not self.learned and dice.random() < 0.08
         alone = "gpu" in there or story in ("crowded", "drowsy")
         replicas = 1 if alone else dice.choice((2, 3) if story == "growing" else (1, 1, 2, 3))
         most = dice.choice((None, 1, 3)) if replicas == 1 else dice.choice((1, 2))
@@ -106,7 +106,7 @@ class Tables:
             warm=dice.choice((1.0, 20.0)) if warm else None,
             depends_on=tuple([each for each in before if dice.random() < leans]),
             restart=dice.choice(tuple(Restart)[:3]),
-            ping=2.0 if bounded and self._learned else NEVER,
+            ping=2.0 if bounded and self.learned else NEVER,
         )
 
     def _changed(self, old: Config) -> Config | None:
@@ -122,7 +122,7 @@ class Tables:
                 units.pop(new, None)
                 units[new] = self._unit(new, units, bounded=master.memory is not None)
             case 3 if master.memory is not None:
-                memory = dice.choice((500, 700) if self._learned else (300, 500, 700, 900))
+                memory = dice.choice((500, 700) if self.learned else (300, 500, 700, 900))
                 master = replace(master, memory=memory * MB)
             case 4:
                 gpu = replace(self._groups["gpu"], max_wait=dice.choice((3.0, 8.0)))
