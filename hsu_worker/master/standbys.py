@@ -14,6 +14,9 @@ log = logging.getLogger(__name__)
 #: Seconds between the start of a worker and the launch of the next one in its place: whoever
 #: waits for the start comes first.
 REFILL_AFTER: Final = 0.5
+#: Seconds until one that has ended by itself is replaced; twice as many after each further one, and at the most.
+REPLACE_AFTER: Final = 1.0
+REPLACE_MOST: Final = 60.0
 
 
 class Standbys:
@@ -29,6 +32,7 @@ class Standbys:
         self._make = make
         self._unit: UnitConfig | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._replace_after = REPLACE_AFTER
         self._ready: dict[Spawned, asyncio.Task[None]] = {}
         self._taken: set[Spawned] = set()
         self._wanted: set[asyncio.Task[None]] = set()
@@ -52,6 +56,10 @@ class Standbys:
         if self._unit != unit:
             self.drain()
             self._unit = unit
+        self._replace_after = REPLACE_AFTER
+        self._fill_later(unit, after)
+
+    def _fill_later(self, unit: UnitConfig, after: float) -> None:
         self._disarm()
         self._timer = asyncio.get_running_loop().call_later(after, self._fill, unit)
 
@@ -92,6 +100,8 @@ class Standbys:
             self._ready[standby] = task
             await standby.ended()
             del self._ready[standby]
+            self._wanted.discard(task)
+            self._replace(unit)
         except StartError as error:
             log.warning("nothing stands by: %s", error.message)
         finally:
@@ -99,6 +109,14 @@ class Standbys:
                 self._taken.discard(standby)
             else:
                 await _end(standby)
+
+    def _replace(self, unit: UnitConfig) -> None:
+        """One has ended that nobody has taken, and the next may fare the same."""
+        after, self._replace_after = self._replace_after, min(2 * self._replace_after, REPLACE_MOST)
+        log.warning(
+            "unit %r: what stood by has ended; the next one follows in %g s", unit.name, after
+        )
+        self._fill_later(unit, after)
 
 
 async def _end(standby: Spawned) -> None:

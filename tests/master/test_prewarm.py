@@ -99,7 +99,10 @@ async def test_what_it_said_is_in_the_log_of_the_generation_that_it_became(tmp_p
         assert (1, f"imported {pid}") == (said.generation, said.text)
 
 
-async def test_one_that_ends_is_removed_and_the_next_start_does_without(tmp_path: Path) -> None:
+async def test_one_that_ends_is_removed_and_the_next_start_does_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(standbys, "REPLACE_AFTER", 60.0)
     async with running(tmp_path, text(app(tmp_path, PID), "prewarm = 1")) as it:
         [first] = await standing_by(it)
         os.kill(first, signal.SIGKILL)
@@ -109,6 +112,28 @@ async def test_one_that_ends_is_removed_and_the_next_start_does_without(tmp_path
         assert second != first
         await standing_by(it)
     assert not processes_in(tmp_path)
+
+
+async def test_those_that_end_are_replaced_more_and_more_slowly(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(standbys, "REPLACE_AFTER", 0.01)
+    monkeypatch.setattr(standbys, "REPLACE_MOST", 0.03)
+
+    async def said(count: int) -> None:
+        await until(lambda: len(caplog.messages) == count)
+
+    async with running(tmp_path, text(app(tmp_path, PID), "prewarm = 2")) as it:
+        for count in range(1, 5):
+            first, _ = await standing_by(it, count=2)
+            if count == 4:
+                # A start says that all is well.
+                served = await call(it)
+                first, _ = await standing_by(it, count=2, not_among={served})
+            os.kill(first, signal.SIGKILL)
+            await said(count)
+    told = "unit 'u': what stood by has ended; the next one follows in {} s"
+    assert [told.format(after) for after in (0.01, 0.02, 0.03, 0.01)] == caplog.messages
 
 
 async def test_one_that_can_not_be_launched_is_told_and_not_tried_again(
@@ -175,7 +200,10 @@ async def test_a_master_that_leaves_ends_what_is_being_launched(tmp_path: Path) 
 
 
 @pytest.mark.skipif(not LINUX, reason="forks are used on Linux only")
-async def test_it_leaves_no_socket_and_no_token_behind(tmp_path: Path) -> None:
+async def test_it_leaves_no_socket_and_no_token_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(standbys, "REPLACE_AFTER", 60.0)
     async with running(tmp_path, text(app(tmp_path, PID), "prewarm = 1")) as it:
         folder = it.master.address.path if it.master.address else ""
         [first] = await standing_by(it)
