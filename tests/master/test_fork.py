@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import sys
+import tempfile
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -25,6 +26,8 @@ from tests.master.running import (
     starts,
     text,
 )
+from tests.master.test_death import keepers_of
+from tests.master.test_survival import World
 from tests.until import until
 
 pytestmark = pytest.mark.skipif(not LINUX, reason="forks are used on Linux only")
@@ -397,16 +400,16 @@ async def test_a_start_that_is_not_wanted_any_more_does_not_wait_for_an_import(
 
 
 async def test_a_template_that_is_killed_takes_no_worker_with_it(tmp_path: Path) -> None:
-    async with running(tmp_path, many(20, app(tmp_path, HOLD))) as it:
-        clients = [it.master.client(Kinds, unit=f"u{number}") for number in range(20)]
+    async with running(tmp_path, many(50, app(tmp_path, HOLD))) as it:
+        clients = [it.master.client(Kinds, unit=f"u{number}") for number in range(50)]
         held = [asyncio.create_task(each.unary(Ask(text="hold"), timeout=60)) for each in clients]
-        await until(lambda: len(list(tmp_path.glob("held-*"))) == 20, within=60)
+        await until(lambda: len(list(tmp_path.glob("held-*"))) == 50, within=60)
         template = await template_pid()
         os.kill(template, signal.SIGKILL)
         await until(lambda: not lives(template))
         (tmp_path / "go").touch()
 
-        assert 20 == len({(await each).text for each in held})
+        assert 50 == len({(await each).text for each in held})
         await it.master.stop("u0")
         pid = (await clients[0].unary(Ask(), timeout=30)).text
         assert f"pid {pid}, forked" == forked(it)[-1]
@@ -416,6 +419,31 @@ async def test_a_template_that_is_killed_takes_no_worker_with_it(tmp_path: Path)
             event.detail for event in it.told if (event.unit, event.kind) == ("u1", "stopped")
         )
     assert not processes_in(tmp_path)
+
+
+async def test_a_template_that_is_killed_while_its_master_restarts_takes_no_worker_with_it() -> (
+    None
+):
+    with tempfile.TemporaryDirectory(prefix="hsu-t-") as name:
+        world = World(Path(name), "preimport = true", launch=app(Path(name), PID))
+        async with world.killed("u") as process:
+            (keeper,) = keepers_of(process.pid)
+            (template,) = children_of(keeper, "hsu_worker.worker.template")
+            (worker,) = children_of(keeper, "hsu_worker.worker")
+            process.kill()
+            os.kill(template, signal.SIGKILL)
+        async with world.master() as master:
+            first = await template_pid()
+            os.kill(first, signal.SIGKILL)
+            await until(lambda: not lives(first))
+            kinds = master.client(Kinds)
+            assert str(worker) == (await kinds.unary(Ask(), timeout=30)).text
+            await master.stop("u")
+            pid = (await kinds.unary(Ask(), timeout=30)).text
+            assert f"pid {pid}, forked" == world.told[-1].detail
+            assert first != await template_pid(other_than=first)
+            await master.stop("u", hold=True)
+        await until(lambda: not processes_in(Path(name)))
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
