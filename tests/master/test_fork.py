@@ -16,7 +16,7 @@ from hsu_worker.master import Config, Master
 from hsu_worker.master import template as templates
 from hsu_worker.master.keeper.processes import LINUX, live_processes, process_line
 from tests.gen.hsu_test_kinds import Ask, Kinds
-from tests.master.kept import BOUND, arguments, keeper_pid, lives, lose_keeper, plant
+from tests.master.kept import BOUND, arguments, keeper_pid, keeper_pids, lives, lose_keeper, plant
 from tests.master.running import (
     Running,
     app,
@@ -73,6 +73,7 @@ def spare_pids() -> list[int]:
 
 
 async def template_pid(*, other_than: int = 0) -> int:
+    await until(keeper_pids, within=4 * BOUND)
     await until(lambda: [pid for pid in template_pids() if pid != other_than], within=4 * BOUND)
     (found,) = [pid for pid in template_pids() if pid != other_than]
     return found
