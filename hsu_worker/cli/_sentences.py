@@ -47,9 +47,18 @@ _STAND_IN: Final[dict[Kind, str]] = {
     "swap failed": "Generation {} can't stand in; the one that serves goes on",
 }
 
+#: What an earlier master has left.
+_ADOPTED: Final[dict[Kind, str]] = {
+    "starting": "Generation {} is adopted",
+    "failed": "Generation {} could not be adopted",
+}
+
+#: What a trigger makes of some kinds.
+_OTHERWISE: Final = {"stand-in": _STAND_IN, "adopt": _ADOPTED}
+
 _TRIGGERS: Final = {
     "call": "for a call",
-    "preload": "with the master",
+    "preload": "before any call",
     "asked": "on request",
     "idle": "for being idle",
     "liveness": "for its silence",
@@ -102,7 +111,7 @@ def failure(status: UnitStatus) -> str:
 
 def about(event: Event) -> str:
     """What happened, when, by what cause and with which evidence."""
-    kinds = _KINDS | _STAND_IN if event.trigger == "stand-in" else _KINDS
+    kinds = _KINDS | _OTHERWISE.get(event.trigger, {})
     text = kinds[event.kind].format(event.generation)
     first, *more = _cause(event.detail).split("\n")
     if event.trigger == "call" and first:
@@ -128,7 +137,8 @@ def _capsule(crash: Crash, *, told: bool) -> Iterator[str]:
     """What is known of a process; how it ended may have been told."""
     ended = "It" if told else f"{crash.text[:1].upper()}{crash.text[1:]}; it"
     peak = f", at most {crash.peak_memory / 2**20:.1f} MiB of memory" if crash.peak_memory else ""
-    yield f"    {ended} lived {crash.uptime:.1f} s, with {_count(crash.calls, 'call')}{peak}."
+    if crash.uptime:
+        yield f"    {ended} lived {crash.uptime:.1f} s, with {_count(crash.calls, 'call')}{peak}."
     if crash.output:
         yield "    Its last output:"
         yield from (f"      {plain(line)}" for line in crash.output)

@@ -273,7 +273,7 @@ class Crash(_message.Message):
     peak_memory: _builtins.int
     """The most memory that it ever had, in bytes; 0 is unknown."""
     uptime: _duration_pb2.Duration
-    """How long the process lived."""
+    """How long the process lived; 0 is unknown."""
     output: _containers.RepeatedScalarFieldContainer[_builtins.str]
     """The last lines of its output."""
     def __init__(self, code: _Optional[_builtins.int] = ..., signal: _Optional[_builtins.int] = ..., text: _Optional[_builtins.str] = ..., calls: _Optional[_builtins.int] = ..., peak_memory: _Optional[_builtins.int] = ..., uptime: _Optional[_Union[_datetime.timedelta, _duration_pb2.Duration, _Mapping[_builtins.str, _typing.Any]]] = ..., output: _Optional[_Iterable[_builtins.str]] = ...) -> None: ...

@@ -42,7 +42,7 @@ class Crash:
     peak_memory: int = 0
     """The most memory that it ever had, in bytes; 0 is unknown."""
     uptime: float = 0.0
-    """Seconds since its launch."""
+    """Seconds since its launch; 0 is unknown: nobody saw its end."""
     output: tuple[str, ...] = ()
     """The last lines of its output."""
 

@@ -13,7 +13,7 @@ log = logging.getLogger(__name__)
 KEPT = 100
 
 #: What stops a worker that nobody wanted to end.
-UNWANTED = ("exit", "start", "liveness")
+UNWANTED = ("exit", "start", "adopt", "liveness")
 
 
 class History:
@@ -67,7 +67,7 @@ class History:
         match stop.trigger:
             case "exit":
                 return "exited"
-            case "start":
+            case "start" | "adopt":
                 return "failed"
             case "liveness":
                 self.add(stop.generation, "unresponsive", "liveness", stop.why)

@@ -151,7 +151,9 @@ class Instance:
             await self.worker.start()
         except StartError as error:
             told, again = self.worker.residence.failed(error)
-            self._feed(policy.StartFailed(self.generation, told, _draw(), again))
+            unmet = self.worker.adopting and self.worker.handshake is None
+            trigger = "adopt" if unmet else "start"
+            self._feed(policy.StartFailed(self.generation, told, _draw(), again, trigger))
             return
         except Exception as error:
             # Whatever it was, nobody may wait for ever.
@@ -300,7 +302,8 @@ class Instance:
         await cancel(*self._watching)
         if self._step is not None and not self._step.done():
             await cancel(self._step)
-        self._lived = self._loop.time() - self.launched
+        began = self.worker.alive_since if self.worker.adopting else self.launched
+        self._lived = 0.0 if began is None else self._loop.time() - began
         try:
             ending = await self.worker.stop(force=force, leaving=self._leaving)
         except Exception:

@@ -72,6 +72,8 @@ class Worker(ABC):
         """How far its start is, as it said last; empty once it is done."""
         self.adopting = False
         """It runs already, and its start is to find it again."""
+        self.alive_since: float | None = None
+        """When the process began that was found again, on the clock of the loop; None: none was found."""
         self.asleep = False
         """It was found with its lifespans left, and stays so until somebody needs it."""
         self.killed = False

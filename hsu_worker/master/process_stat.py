@@ -1,4 +1,4 @@
-"""What the kernel tells of a process in `/proc/<pid>/stat`, see proc_pid_stat(5); only on Linux."""
+"""What the kernel tells of a process, mostly in `/proc/<pid>/stat`, see proc_pid_stat(5); only on Linux."""
 
 import os
 
@@ -11,6 +11,13 @@ def stat_fields(pid: int) -> list[str] | None:
             return file.read().rpartition(")")[2].split()
     except OSError:
         return None
+
+
+def age(start: int) -> float:
+    """Seconds since a process of this boot started, of which the kernel says so in ticks."""
+    with open("/proc/uptime", encoding="ascii") as file:
+        up = float(file.read().split()[0])
+    return up - start / os.sysconf("SC_CLK_TCK")
 
 
 def own_memory(pid: int) -> int | None:

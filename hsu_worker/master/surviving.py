@@ -16,6 +16,7 @@ from hsu_worker.master.launcher import Ending, cancel
 from hsu_worker.master.logs import UnitLog
 from hsu_worker.master.means import Means
 from hsu_worker.master.output_files import OutputFiles
+from hsu_worker.master.process_stat import age
 from hsu_worker.master.spawned import Spawned
 from hsu_worker.master.survivors import Record, Survivors, boot_id
 from hsu_worker.master.tables import UnitConfig
@@ -129,6 +130,7 @@ class Surviving(Spawned):
             os.close(await self._output(source))
         if flaw := record.flaw:
             raise LaunchError(f"it ended while no master ran, with {Exit(None, None, 0)}: {flaw}")
+        self.alive_since = asyncio.get_running_loop().time() - age(record.start)
         self._process = self._keeper.adopt(record.mark, record.pid, record.start, outlives=True)
         self._outlives = True
         self.pid = record.pid

@@ -33,6 +33,23 @@ def test_every_kind_of_event_has_a_sentence(kind: Kind) -> None:
     assert "{" not in line
 
 
+def test_a_start_that_nobody_has_asked_for_says_why() -> None:
+    why = "its table says `preload = true`"
+    assert [f"Generation 2 is started before any call: {why}"] == told(
+        Event(unit="u", generation=2, kind="starting", trigger="preload", detail=why)
+    )
+
+
+def test_of_an_end_that_nobody_saw_the_last_output_is_told_alone() -> None:
+    crash = Crash(text="exit code unknown", output=("one",))
+    event = Event(unit="u", generation=2, kind="failed", trigger="adopt", detail="it", crash=crash)
+    assert [
+        "Generation 2 could not be adopted: it",
+        "    Its last output:",
+        "      one",
+    ] == told(event)
+
+
 @pytest.mark.parametrize("phase", Phase)
 def test_every_phase_has_a_sentence(phase: Phase) -> None:
     assert status(phase).startswith("u ")

@@ -193,7 +193,7 @@ def test_a_start_that_fails_after_a_stop_is_not_tried_again() -> None:
 )
 def test_a_start_in_every_phase(state: State, starts: bool, wanted: bool) -> None:
     number = state.last + 1
-    start = [Start(number, 0, "preload", "somebody asked for it")] * starts
+    start = [Start(number, 0, "preload", "its table says `preload = true`")] * starts
     assert start == does(state, StartWanted("preload"))
     started = after(state, StartWanted("preload"))
     assert (wanted, False) == (started.wanted, started.held)

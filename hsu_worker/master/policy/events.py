@@ -54,6 +54,8 @@ class StartFailed:
     draw: float = 1.0
     again: str = ""
     """Why it is to be tried once more at once, as if it had not failed; those who wait wait on."""
+    trigger: str = "start"
+    """`adopt`: an earlier master has left it, and it could not be met."""
 
 
 @dataclass(frozen=True, slots=True)

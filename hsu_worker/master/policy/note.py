@@ -51,6 +51,14 @@ from hsu_worker.master.policy.trouble import Restart, Trouble
 
 Decision: TypeAlias = tuple[State, Sequence[Effect]]
 
+_ASKED = "somebody asked for it"
+
+#: Evidence of the starts that nobody has asked for, by their triggers.
+_UNASKED = {
+    "adopt": "an earlier master has left its worker",
+    "preload": "its table says `preload = true`",
+}
+
 
 def note(state: State, event: Event, now: float) -> Decision:
     match event:
@@ -108,7 +116,7 @@ def note(state: State, event: Event, now: float) -> Decision:
             if state.closed:
                 return state, ()
             comes = places.comes(state)
-            cause = state.cause if comes else (trigger, "somebody asked for it")
+            cause = state.cause if comes else (trigger, _UNASKED.get(trigger, _ASKED))
             state = evolve(state, held=False, kept_until=None, trouble=Trouble())
             return evolve(state, wanted=not comes, cause=cause), ()
         case StartNeeded():
@@ -184,7 +192,7 @@ def _start_failed(state: State, event: StartFailed, now: float) -> Decision:
     stopped = generation.stop_asked
     again = state.rules.restart in (Restart.ALWAYS, Restart.ON_FAILURE) and not stopped
     failed = evolve(failed, wanted=again, cause=("restart", "its start failed"))
-    return places.stopping(failed, generation, effects, "start", error.message), effects
+    return places.stopping(failed, generation, effects, event.trigger, error.message), effects
 
 
 def _lost(
@@ -257,7 +265,7 @@ def _gone(state: State, number: int) -> Decision:
 def _stop_asked(state: State, now: float, hold: bool) -> Decision:
     effects: list[Effect] = []
     if hold and not state.held:
-        effects.append(Tell("held", state.last, "asked", "somebody asked for it"))
+        effects.append(Tell("held", state.last, "asked", _ASKED))
     trouble = state.trouble
     if trouble.retry_at != inf:
         trouble = replace(trouble, retry_at=None, open=False)
@@ -289,4 +297,4 @@ def _stopper(state: State) -> tuple[str, str]:
     """Trigger and evidence of a stop."""
     if state.removed:
         return "reload", "it is no longer in hsu.toml"
-    return ("master", "the master leaves") if state.closed else ("asked", "somebody asked for it")
+    return ("master", "the master leaves") if state.closed else ("asked", _ASKED)
