@@ -54,7 +54,11 @@ _ADOPTED: Final[dict[Kind, str]] = {
 }
 
 #: What a trigger makes of some kinds.
-_OTHERWISE: Final = {"stand-in": _STAND_IN, "adopt": _ADOPTED}
+_OTHERWISE: Final[dict[str, dict[Kind, str]]] = {
+    "stand-in": _STAND_IN,
+    "adopt": _ADOPTED,
+    "leftover": {"stopped": "What an earlier master left is not adopted"},
+}
 
 _TRIGGERS: Final = {
     "call": "for a call",
@@ -119,7 +123,7 @@ def about(event: Event) -> str:
     elif event.kind not in _PLAIN and event.trigger in _TRIGGERS:
         text += f" {_TRIGGERS[event.trigger]}"
     # Of the others, it says how long the clearing up took.
-    if event.kind in ("ready", "stopped"):
+    if event.kind in ("ready", "stopped") and event.trigger != "leftover":
         text += f", after {event.seconds:.2f} s"
     time = datetime.fromtimestamp(event.time).astimezone()
     lines = [

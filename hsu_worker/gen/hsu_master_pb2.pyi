@@ -235,7 +235,7 @@ class UnitEvent(_message.Message):
     unit: _builtins.str
     """The unit's name."""
     generation: _builtins.int
-    """The generation that it happened to."""
+    """The generation that it happened to; 0: to what an earlier master left."""
     kind: EventKind
     """What happened."""
     trigger: _builtins.str

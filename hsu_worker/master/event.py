@@ -53,10 +53,11 @@ class Event:
 
     unit: str
     generation: int
+    """0: what an earlier master left, and this one doesn't adopt."""
     kind: Kind
     trigger: str = ""
     """What caused it: call, preload, asked, idle, exit, start, liveness, restart, swap, stand-in,
-    dependency, evicted, memory, reload, breaker, adopt, or master when the master leaves.
+    dependency, evicted, memory, reload, breaker, adopt, leftover, or master when the master leaves.
     """
     detail: str = ""
     """Why, or with what, in a few words: the evidence."""

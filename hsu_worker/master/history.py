@@ -62,6 +62,12 @@ class History:
         log.log(level, "unit %s (generation %d): %s", self._unit, generation, text)
         self._tell(event)
 
+    def left_over(self, why: str) -> None:
+        """Keep and tell that what an earlier master left is not adopted; the log has it."""
+        event = Event(unit=self._unit, generation=0, kind="stopped", trigger="leftover", detail=why)
+        self.events.append(event)
+        self._tell(event)
+
     def stop_begins(self, stop: policy.Stop) -> Kind:
         """Tell why something is ended, unless its end tells it; returns what is told of the end."""
         match stop.trigger:

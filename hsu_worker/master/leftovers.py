@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 from hsu_worker.master.surviving import Surviving
 from hsu_worker.master.tables import UnitConfig
@@ -15,11 +16,13 @@ class Leftovers:
     def __init__(self) -> None:
         self.share_memory = False
         """Whether all that the master launches shares one budget: then each takes the place of each."""
+        self.tell: Callable[[str, str], None] = _nobody
+        """Takes the unit of each one that was ended, and why."""
         self._ends: dict[asyncio.Task[None], UnitConfig] = {}
 
     def end(self, worker: Surviving, why: str, *, ask: bool = True) -> None:
         """Begin to end one; with `ask` it is met first, so that it can be asked to leave."""
-        task = asyncio.create_task(_end(worker, why, ask=ask))
+        task = asyncio.create_task(self._end(worker, why, ask=ask))
         self._ends[task] = worker.unit
         task.add_done_callback(self._ends.pop)
 
@@ -40,15 +43,19 @@ class Leftovers:
         if self._ends:
             await asyncio.wait({*self._ends})
 
+    async def _end(self, worker: Surviving, why: str, *, ask: bool) -> None:
+        unit = worker.unit.name
+        try:
+            if ask:
+                await worker.meet()
+            ending = await worker.stop()
+        except Exception:
+            log.exception("unit %r: what an earlier master left can't be removed", unit)
+            return
+        told = f"{why}; its end: {ending.text}"
+        log.warning("unit %r: what an earlier master left is not adopted: %s", unit, told)
+        self.tell(unit, told)
 
-async def _end(worker: Surviving, why: str, *, ask: bool) -> None:
-    unit = worker.unit.name
-    try:
-        if ask:
-            await worker.meet()
-        ending = await worker.stop()
-    except Exception:
-        log.exception("unit %r: what an earlier master left can't be removed", unit)
-        return
-    text = "unit %r: what an earlier master left is not adopted: %s; its end: %s"
-    log.warning(text, unit, why, ending.text)
+
+def _nobody(_unit: str, _why: str) -> None:
+    """Nobody wants to know."""

@@ -62,6 +62,7 @@ class Units(Mapping[str, Owner]):
     def open(self, config: Config, launchers: Launchers) -> None:
         """Make the units; nothing is launched yet."""
         self._launchers = launchers
+        launchers.leftovers.tell = self._left_over
         self._admission = Admission(self)
         self.closed = False
         self._units = {name: self._made(unit) for name, unit in config.units.items()}
@@ -219,6 +220,10 @@ class Units(Mapping[str, Owner]):
             )
             self._files[config.name] = file
             log.sink, log.stored = file.write, lambda: file.next
+
+    def _left_over(self, name: str, why: str) -> None:
+        if name in self._units:
+            self._units[name].history.left_over(why)
 
     def _standing(self) -> None:
         self.on_standing()

@@ -5,6 +5,8 @@ import re
 import signal
 from pathlib import Path
 
+import pytest
+
 from hsu_worker.cli._sentences import about
 from hsu_worker.master import Master
 from hsu_worker.master.process_stat import age
@@ -62,3 +64,35 @@ async def test_an_adopted_worker_has_lived_since_its_launch(folder: Path) -> Non
         (ended,) = [event for event in world.told if event.kind == "exited"]
     assert ended.crash
     assert before <= ended.crash.uptime
+
+
+@pytest.mark.parametrize(
+    ("more", "why"),
+    [
+        ("", "its end had begun"),
+        ('survivor = "stop"', 'survivor = "stop"'),
+        ('env_file = "env"', "its table has changed"),
+    ],
+)
+async def test_of_what_is_not_adopted_it_is_told_why(folder: Path, more: str, why: str) -> None:
+    world = World(folder)
+    async with world.killed("u"):
+        (pid,) = starts(folder)
+    (folder / "env").touch(0o600)
+    world.forge(ending=not more)
+    world.file.write_text(f"{world.file.read_text()}\n{more}\n")
+    async with world.master() as master:
+        assert not lives(pid)
+        expected = f"What an earlier master left is not adopted: {why}; its end: exit code unknown"
+        assert [expected] == told(master)
+        assert [("stopped", "leftover")] == world.story()
+
+
+async def test_nothing_is_told_of_a_leftover_whose_unit_is_gone(folder: Path) -> None:
+    world = World(folder)
+    async with world.killed("u"):
+        (pid,) = starts(folder)
+    world.file.write_text(world.file.read_text().replace("units.u", "units.other"))
+    async with world.master() as master:
+        assert not lives(pid)
+        assert ([], []) == (world.told, master.why("other"))
