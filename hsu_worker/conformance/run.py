@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import grpc.aio
 from google.protobuf.message import DecodeError
 
 from hsu_worker.conformance import bounds
@@ -136,7 +137,7 @@ async def _met(target: Running, patience: float) -> Worker:
     worker.open(target.address, target.token)
     try:
         worker.told = await worker.handshake()
-    except RpcError as error:
+    except (RpcError, DecodeError) as error:
         await worker.connection.close()
         raise LaunchError(f"no worker could be asked at {target.address}: {error}") from None
     return worker
@@ -151,7 +152,9 @@ async def _try_first(lab: Lab) -> None:
                 encoded(pool, lab.help.slow_method, lab.help.slow_request)
     except Skipped as reason:
         raise ConfigError(str(reason)) from None
-    except NotMet:
+    except (LaunchError, ConfigError):
+        raise
+    except Exception:  # noqa: S110
         # It came, and is another than it should be: the checks say how.
         pass
 
@@ -209,9 +212,15 @@ async def _make(each: Check, lab: Lab, *, alone: bool) -> Result:
         expected, seen = "a launch", str(error)
     except TimeoutError:
         expected, seen = f"an end of the check within {within:g} s", "it lasts longer"
-    # What it sends may be no message, and what the kernel told of it is gone when it has ended.
-    except (RpcError, DecodeError, OSError) as error:
+    # What the kernel told of it is gone when it has ended.
+    except (RpcError, OSError) as error:
         expected, seen = each.claim, str(error)
+    except grpc.aio.AioRpcError as error:
+        expected, seen = each.claim, f"{error.code().name} {error.details()!r}"
+    # Whatever a worker sends, the others' checks go on, and it gets its report.
+    except Exception as error:
+        expected = each.claim
+        seen = f"its answer can't be read: {type(error).__name__}: {error}"
     outcome = Outcome.SKIPPED if reason else Outcome.FAILED if expected else Outcome.PASSED
     return Result(
         check=each,

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
+from typing import Final
 
 import grpc
 from google.protobuf.duration_pb2 import Duration
@@ -9,7 +10,7 @@ from grpc_health.v1 import health_pb2
 
 from hsu_worker.conformance import bounds
 from hsu_worker.conformance.asking import Answer, ask
-from hsu_worker.conformance.finding import during, expect, expect_that
+from hsu_worker.conformance.finding import NotMet, during, expect, expect_that
 from hsu_worker.gen.hsu_core import (
     CoreClient,
     HandshakeRequest,
@@ -31,6 +32,8 @@ from hsu_worker.wire.connection import Connection
 from hsu_worker.wire.metadata import Metadata
 
 HEALTH = "/grpc.health.v1.Health"
+#: Seconds that a Duration may hold.
+_LONGEST: Final = 315_576_000_000
 
 
 class Worker:
@@ -157,8 +160,7 @@ class Worker:
         )
         if answer.code != "OK" or len(answer.bodies) != 1:
             return str(answer)
-        status = health_pb2.HealthCheckResponse.FromString(answer.bodies[0]).status
-        return str(health_pb2.HealthCheckResponse.ServingStatus.Name(status))
+        return status_name(answer.bodies[0])
 
     async def expect_health(self, wanted: str) -> None:
         """Demand what it says of `""` and of its interfaces."""
@@ -211,6 +213,26 @@ def state_name(state: int) -> str:
         return State.Name(state).removeprefix("STATE_")
     except ValueError:
         return f"state {state}"
+
+
+def status_name(body: bytes) -> str:
+    """What an answer of health says, such as `SERVING`."""
+    status = health_pb2.HealthCheckResponse.FromString(body).status
+    try:
+        return str(health_pb2.HealthCheckResponse.ServingStatus.Name(status))
+    except ValueError:
+        return f"status {status}"
+
+
+def seconds_of(what: str, told: Duration) -> float:
+    """A duration in seconds.
+
+    Raises:
+        NotMet: It is longer than protobuf lets one be.
+    """
+    if abs(told.seconds) > _LONGEST:
+        raise NotMet(f"{what}: {_LONGEST} s at the most", f"{told.seconds} s")
+    return told.seconds + told.nanos / 1e9
 
 
 def last_state(steps: Sequence[StartResponse]) -> str:

@@ -6,9 +6,11 @@ import os
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
+import grpc.aio
 import pytest
 
 from hsu_worker import App
@@ -23,6 +25,8 @@ from tests.cli.inside import process, run
 from tests.cli.shell import Shell
 from tests.serving.kinds import AsyncKinds
 from tests.worker.process import ROOT, environment, write_service
+
+_NONE = grpc.aio.Metadata()
 
 PYTHON = [sys.executable, "-m", "hsu_worker.worker"]
 
@@ -83,6 +87,35 @@ async def test_a_worker_that_announces_itself_wrongly_fails_every_check_that_lau
     report = await check(target, only=some)
     assert some == [result.check.id for result in report.failed]
     assert str(report).count("seen:") == 1, str(report)
+
+
+@pytest.mark.parametrize(
+    ("error", "seen"),
+    [
+        (
+            grpc.aio.AioRpcError(grpc.StatusCode.UNIMPLEMENTED, _NONE, _NONE, "Method not found!"),
+            "UNIMPLEMENTED 'Method not found!'",
+        ),
+        (
+            IndexError("list index out of range"),
+            "its answer can't be read: IndexError: list index out of range",
+        ),
+    ],
+)
+async def test_whatever_a_check_stumbles_over_is_a_finding(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, seen: str
+) -> None:
+    async def stumble(_lab: object) -> None:
+        raise error
+
+    monkeypatch.setitem(CHECKS, "ping-echo", replace(CHECKS["ping-echo"], run=stumble))
+    target = command(worker(tmp_path), cwd=tmp_path, env={"PYTHONPATH": str(ROOT)})
+    report = await check(target, only=["ping-echo", "core-every-state"])
+    assert ["core-every-state"] == [each.check.id for each in report.of(Outcome.PASSED)], str(
+        report
+    )
+    [result] = report.failed
+    assert (result.check.claim, seen) == (result.expected, result.seen)
 
 
 async def test_nothing_is_left_when_the_kit_is_stopped(tmp_path: Path) -> None:

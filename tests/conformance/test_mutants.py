@@ -1,10 +1,12 @@
 """For each check a worker with one fault, which the check has to notice, and says what it sees."""
 
 import asyncio
+from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import pytest
 
-from hsu_worker.conformance import Outcome, Report, bounds, check
+from hsu_worker.conformance import Outcome, Report, bounds, check, junit
 from hsu_worker.conformance.catalog import CHECKS
 from hsu_worker.conformance.check import Lane
 from hsu_worker.master.tables import UnitConfig
@@ -15,6 +17,23 @@ from tests.conformance.stubs import compiled
 
 #: Mutants that are checked at the same time.
 JOBS = 12
+
+#: Answers that nobody reckons with, in two workers: one that tells no interfaces hides the others.
+STRANGE = {
+    "strange": (
+        (
+            "        name, told = health_pb2",
+            "        await context.abort(grpc.StatusCode.UNIMPLEMENTED); name, told = health_pb2",
+        ),
+        ("return health_pb2.HealthCheckResponse.SERVING", "return 77"),
+        (
+            "answer.oldest_call_age.FromNanoseconds(int(max(ages, default=0) * 1e9))",
+            "answer.oldest_call_age.seconds = 2**62",
+        ),
+        ("answer.grace.FromMilliseconds(round(left * 1000))", "answer.grace.seconds = 2**62"),
+    ),
+    "tells nothing": (("interfaces=[info]", "interfaces=[]"),),
+}
 
 LAUNCHED = {each.id for each in CHECKS.values() if each.lane is not Lane.UNLAUNCHED}
 
@@ -30,6 +49,16 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Report]:
         async with slots:
             found[mutant.name] = await mutant.checked(tmp_path_factory.mktemp("mutant"), stubs)
 
+    async def strange(name: str) -> None:
+        folder = tmp_path_factory.mktemp("strange")
+        unit, file = whole(folder, stubs), folder / "worker.py"
+        text = file.read_text()
+        for before, after in STRANGE[name]:
+            assert text.count(before) == 1, before
+            text = text.replace(before, after)
+        file.write_text(text)
+        found[name] = await check(unit, skip=NOT_OF_FORKS, jobs=JOBS, patience=0.3)
+
     async def launched(sound: UnitConfig) -> None:
         found["launched"] = await check(sound, only=NOT_OF_FORKS)
         await asyncio.gather(*(one(each) for each in MUTANTS if each.check in NOT_OF_FORKS))
@@ -37,6 +66,7 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Report]:
     async def forked(sound: UnitConfig) -> None:
         async with forking(stubs):
             await asyncio.gather(*(one(each) for each in MUTANTS if each.check not in NOT_OF_FORKS))
+            await asyncio.gather(*map(strange, STRANGE))
             found["forked"] = await check(sound, skip=NOT_OF_FORKS, help=EVERY, jobs=JOBS)
 
     async def every() -> None:
@@ -64,6 +94,26 @@ def test_the_check_notices(mutant: Mutant, reports: dict[str, Report]) -> None:
     [result] = [r for r in reports[mutant.name].results if r.check.id == mutant.check]
     assert (Outcome.FAILED, mutant.check) == (result.outcome, result.check.id), result.text
     assert mutant.seen in result.seen, result.text
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+    ("worker", "failed"),
+    [
+        ("strange", {"health-live", "health-watch", "ping-load", "shutdown-grace"}),
+        ("tells nothing", {"handshake-interfaces"}),
+    ],
+)
+def test_a_strange_answer_fails_its_check_and_no_other_goes_without_a_result(
+    worker: str, failed: set[str], reports: dict[str, Report], tmp_path: Path
+) -> None:
+    report = reports[worker]
+    assert LAUNCHED.difference(NOT_OF_FORKS) == {each.check.id for each in report.results}
+    assert failed <= {each.check.id for each in report.failed}, str(report)
+    assert "can't be read" not in str(report)
+    (tmp_path / "report.xml").write_text(junit(report), "utf-8")
+    [suite] = ET.parse(tmp_path / "report.xml").getroot()
+    assert str(len(report.results)) == suite.get("tests")
 
 
 def test_every_check_has_a_fault_that_it_notices() -> None:

@@ -83,7 +83,7 @@ async def empty_request(_lab: Lab, worker: Worker) -> None:
     harmless=True,
 )
 async def unknown_method(_lab: Lab, worker: Worker) -> None:
-    for service in (worker.names[0], Core.name, "no.such.v1.Interface"):
+    for service in (*worker.names[:1], Core.name, "no.such.v1.Interface"):
         answer = await worker.ask(f"/{service}/NoSuchMethod")
         expect_that(
             answer.code == "UNIMPLEMENTED", f"/{service}/NoSuchMethod: UNIMPLEMENTED", answer

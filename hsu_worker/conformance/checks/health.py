@@ -4,15 +4,14 @@ import asyncio
 from collections.abc import AsyncGenerator
 from typing import Any
 
+import grpc.aio
 from grpc_health.v1 import health_pb2
 
 from hsu_worker.conformance import bounds
 from hsu_worker.conformance.check import Lane, Level, check_on
 from hsu_worker.conformance.finding import NotMet, Skipped, during, expect, expect_that
 from hsu_worker.conformance.lab import Lab
-from hsu_worker.conformance.worker import HEALTH, Worker
-
-_Status = health_pb2.HealthCheckResponse.ServingStatus
+from hsu_worker.conformance.worker import HEALTH, Worker, status_name
 
 
 @check_on(
@@ -86,13 +85,13 @@ async def _watch(worker: Worker, name: str) -> AsyncGenerator[str, None]:
     call = channel.unary_stream(f"{HEALTH}/Watch")(request)
     try:
         async for body in call:
-            yield _Status.Name(health_pb2.HealthCheckResponse.FromString(body).status)
+            yield status_name(body)
     finally:
         call.cancel()
 
 
 async def _next(lab: Lab, watch: AsyncGenerator[str, None], wanted: str) -> None:
-    within = bounds.SOON * lab.patience
+    within, seen = bounds.SOON * lab.patience, ""
     try:
         async with asyncio.timeout(within):
             # On the way it may tell more than once what holds.
@@ -100,7 +99,10 @@ async def _next(lab: Lab, watch: AsyncGenerator[str, None], wanted: str) -> None
                 if seen == wanted:
                     return
     except TimeoutError:
-        raise NotMet(f"{wanted} within {within:g} s", "Watch tells no change") from None
+        told = f"only {seen}" if seen else "no change"
+        raise NotMet(f"{wanted} within {within:g} s", f"Watch tells {told}") from None
+    except grpc.aio.AioRpcError as error:
+        raise NotMet(wanted, f"{error.code().name} {error.details()!r}") from None
     raise NotMet(wanted, "Watch has ended")
 
 

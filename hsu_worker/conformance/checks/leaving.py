@@ -14,7 +14,7 @@ from hsu_worker.conformance.finding import Skipped, during, expect, expect_that,
 from hsu_worker.conformance.held import held
 from hsu_worker.conformance.lab import Lab
 from hsu_worker.conformance.underway import starting
-from hsu_worker.conformance.worker import HEALTH, state_name
+from hsu_worker.conformance.worker import HEALTH, seconds_of, state_name
 from hsu_worker.errors import RpcError, Unimplemented
 from hsu_worker.gen.hsu_core import StreamLogsRequest
 
@@ -47,7 +47,7 @@ async def shutdown(lab: Lab) -> None:
 async def shutdown_grace(lab: Lab) -> None:
     for grace, kept in ((7.0, 7.0), (None, 30.0)):
         async with lab.launch() as worker:
-            told = (await worker.shutdown(grace)).grace.ToTimedelta().total_seconds()
+            told = seconds_of("grace", (await worker.shutdown(grace)).grace)
             asked = "without a grace" if grace is None else f"with {grace:g} s"
             expect(f"the grace that Shutdown {asked} tells", f"{kept:g} s", f"{told:.3g} s")
 
@@ -199,7 +199,7 @@ async def shutdown_sooner(lab: Lab) -> None:
     async with lab.launch(run=True) as worker, held(lab, worker):
         await worker.shutdown(_LONG)
         answer = await worker.shutdown(_SHORT)
-        told = answer.grace.ToTimedelta().total_seconds()
+        told = seconds_of("grace", answer.grace)
         expect_that(told <= _SHORT, f"the grace that it tells: {_SHORT:g} s or less", f"{told:g} s")
         await worker.exited(_SHORT + bounds.LEAVE, "a second Shutdown, with a shorter grace")
 

@@ -8,7 +8,7 @@ from hsu_worker.conformance.check import Lane, Level, check_on
 from hsu_worker.conformance.finding import NotMet, Skipped, during, expect, expect_that
 from hsu_worker.conformance.held import held, held_all
 from hsu_worker.conformance.lab import Lab
-from hsu_worker.conformance.worker import Worker
+from hsu_worker.conformance.worker import Worker, seconds_of
 from hsu_worker.errors import RpcError, Unimplemented
 from hsu_worker.gen.hsu_core import GetStatusRequest, GetStatusResponse
 
@@ -74,7 +74,7 @@ async def ping_load(lab: Lab, worker: Worker) -> None:
         told = await worker.ping()
         expect("calls_in_flight, during a call", 1, told.calls_in_flight)
         for name in ("oldest_call_age", "oldest_unbounded_call_age"):
-            age = getattr(told, name).ToTimedelta().total_seconds()
+            age = seconds_of(name, getattr(told, name))
             expect_that(age > 0, f"{name}, during a call without a deadline", f"{age} s")
 
 

@@ -29,6 +29,25 @@ MUTANTS = (
         "Watch has ended",
     ),
     Mutant(
+        "health-watch",
+        "        name, told = health_pb2",
+        "        await context.abort(grpc.StatusCode.UNIMPLEMENTED, 'no Watch')\n"
+        "        name, told = health_pb2",
+        "UNIMPLEMENTED 'no Watch'",
+    ),
+    Mutant(
+        "health-watch",
+        "HealthCheckResponse(status=3 if status is None else status)",
+        "HealthCheckResponse(status=77)",
+        "Watch tells only status 77",
+    ),
+    Mutant(
+        "health-states",
+        "            return health_pb2.HealthCheckResponse.ServingStatus.Value(\n",
+        "            return 77 if running else health_pb2.HealthCheckResponse.ServingStatus.Value(\n",
+        "status 77",
+    ),
+    Mutant(
         "health-list",
         'for name in ("", "live", INTERFACE.full_name):\n            # A map',
         'for name in ("", INTERFACE.full_name):\n            # A map',

@@ -14,6 +14,12 @@ MUTANTS = (
     ),
     Mutant("shutdown", "        self.leaving.set()\n", "        pass\n", "lives on"),
     Mutant("shutdown-grace", "answer.grace.FromMilliseconds(round(left * 1000))", "pass", "0 s"),
+    Mutant(
+        "shutdown-grace",
+        "answer.grace.FromMilliseconds(round(left * 1000))",
+        "answer.grace.seconds = 2**62",
+        "4611686018427387904 s",
+    ),
     Mutant("shutdown-waits", _DRAIN_WAITS, "self.cut = True", "it has exited"),
     Mutant(
         "shutdown-waits", "time.monotonic() + grace)", "time.monotonic() + 0.1)", "it has exited"

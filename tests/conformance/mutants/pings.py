@@ -33,6 +33,12 @@ MUTANTS = (
         "pass",
         "0.0 s",
     ),
+    Mutant(
+        "ping-load",
+        "answer.oldest_call_age.FromNanoseconds(int(max(ages, default=0) * 1e9))",
+        "answer.oldest_call_age.seconds = 2**62",
+        "4611686018427387904 s",
+    ),
     Mutant("status", "calls_in_flight=len(self.calls))", "calls_in_flight=0)", "0"),
     Mutant("status", "core.GetStatusResponse(state=self.state,", "core.GetStatusResponse(", "0"),
 )
