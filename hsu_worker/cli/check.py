@@ -82,6 +82,11 @@ def _situation(name: str, text: str) -> Callable[[CommandT], CommandT]:
     help="Fail at this level, too.",
 )
 @click.option(
+    "--no-skips",
+    is_flag=True,
+    help="Fail also when a check of that level, or of a higher one, was skipped.",
+)
+@click.option(
     "--slow-method",
     metavar="METHOD",
     default="",
@@ -132,6 +137,7 @@ def command(
     only: tuple[str, ...],
     skip: tuple[str, ...],
     level: str,
+    no_skips: bool,
     slow_method: str,
     slow_request: str,
     slow_start: dict[str, str],
@@ -155,8 +161,8 @@ def command(
     methods is called with an empty message: let it work on data that doesn't matter. With
     --address it only asks.
 
-    The exit code is 0 when no check at level must has failed, 1 when one has, and 3 when the worker
-    could not be launched.
+    The exit code is 0 when no check at level must has failed, 1 when one has, 2 when all were
+    skipped, and 3 when the worker could not be launched.
     """
     from hsu_worker.conformance import Help, Level, junit
     from hsu_worker.conformance.catalog import chosen
@@ -189,7 +195,14 @@ def command(
         print_json(report.document())
     else:
         click.echo("\n".join(map(plain, str(report).split("\n"))))
-    if not report.passes(bar):
+    if not report.made:
+        raise click.UsageError(
+            "nothing was checked: name other checks, or give the options that they take"
+        )
+    unproven = report.unproven(bar) if no_skips else []
+    if unproven:
+        click.echo(f"not proven: {', '.join(each.check.id for each in unproven)}", err=True)
+    if unproven or not report.passes(bar):
         click.get_current_context().exit(ExitCode.FAILED)
 
 

@@ -60,17 +60,27 @@ class Report:
 
     @property
     def passed(self) -> bool:
-        """No check at level must has failed."""
+        """Something was checked, and no check at level must has failed."""
         return self.passes(Level.MUST)
 
     def passes(self, bar: Level) -> bool:
-        """No check at this level, or a higher one, has failed."""
-        return not any(result.check.level.counts_at(bar) for result in self.failed)
+        """Something was checked, and no check at this level, or a higher one, has failed."""
+        failed = any(result.check.level.counts_at(bar) for result in self.failed)
+        return self.made and not failed
+
+    @property
+    def made(self) -> bool:
+        """Not all checks were skipped."""
+        return len(self.of(Outcome.SKIPPED)) < len(self.results)
 
     @property
     def failed(self) -> list[Result]:
         """What failed, at whatever level."""
         return self.of(Outcome.FAILED)
+
+    def unproven(self, bar: Level = Level.MUST) -> list[Result]:
+        """What was skipped at this level, or a higher one: nobody knows whether it holds."""
+        return [result for result in self.of(Outcome.SKIPPED) if result.check.level.counts_at(bar)]
 
     def of(self, outcome: Outcome) -> list[Result]:
         """The results with an outcome."""
@@ -125,16 +135,14 @@ class Report:
     def _score(self) -> str:
         parts = []
         for level, counts in self.score().items():
-            made = counts[Outcome.PASSED] + counts[Outcome.FAILED]
-            if made:
-                parts.append(f"{level} {counts[Outcome.PASSED]} of {made}")
-        skipped = len(self.of(Outcome.SKIPPED))
+            if count := sum(counts.values()):
+                skipped = counts[Outcome.SKIPPED]
+                unproven = f" ({skipped} not proven)" if skipped else ""
+                parts.append(f"{level} {counts[Outcome.PASSED]} of {count}{unproven}")
+        if not self.made:
+            return f"nothing was checked: all of it was skipped; {self.seconds:.1f} s"
         verdict = "passed" if self.passed else "failed"
-        return (
-            f"{verdict}: {', '.join(parts) or 'nothing was checked'}"
-            + (f"; {skipped} skipped" if skipped else "")
-            + f"; {self.seconds:.1f} s"
-        )
+        return f"{verdict}: {', '.join(parts)}; {self.seconds:.1f} s"
 
 
 def described(check: Check) -> dict[str, Any]:

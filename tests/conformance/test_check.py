@@ -237,6 +237,19 @@ def test_the_command_fails_with_its_worker(home: Path) -> None:
     assert "secret" not in found["seen"]
 
 
+@pytest.mark.usefixtures("home")
+def test_the_command_fails_with_what_was_skipped_if_that_is_asked_for() -> None:
+    common = ("--env", f"PYTHONPATH={ROOT}", "--only", "start-failed", "--no-skips")
+    worker = ("--", *PYTHON, "mysvc:Service")
+    ran = run("check", *common, "--only", "ping-echo", *worker)
+    assert (1, "not proven: start-failed\n") == (ran.exit_code, ran.stderr)
+    assert "\npassed: must 1 of 2 (1 not proven); " in ran.stdout
+    nothing = run("check", *common, *worker)
+    said = "Error: nothing was checked: name other checks, or give the options that they take\n"
+    assert (2, True) == (nothing.exit_code, nothing.stderr.endswith(said))
+    assert "\nnothing was checked: all of it was skipped; " in nothing.stdout
+
+
 def test_the_command_asks_whoever_runs_already(home: Path) -> None:
     (home / "token").touch(0o600)
     (home / "token").write_text("the-token\n")

@@ -75,7 +75,7 @@ def test_people_read_failures_first_and_one_fault_once() -> None:
         "skipped",
         "  five: it takes a --flag",
         "",
-        "failed: must 1 of 3, should 1 of 2; 1 skipped; 1.2 s",
+        "failed: must 1 of 3, should 1 of 2, may 0 of 1 (1 not proven); 1.2 s",
     ]
 
 
@@ -84,6 +84,21 @@ def test_a_report_passes_unless_a_must_has_failed() -> None:
     assert SOUND.passed
     assert [False, True] == [SOUND.passes(Level.SHOULD), SOUND.passes(Level.MUST)]
     assert str(SOUND).endswith("\npassed: must 1 of 1, should 0 of 1; 1.0 s")
+
+
+def test_what_was_skipped_is_no_proof() -> None:
+    skipped = result("seven", Level.MUST, Outcome.SKIPPED, reason="it takes a --flag")
+    some = Report(target="./w", results=[REPORT.results[0], skipped, REPORT.results[4]], seconds=1)
+    assert some.passed
+    assert str(some).endswith(
+        "\npassed: must 1 of 2 (1 not proven), may 0 of 1 (1 not proven); 1.0 s"
+    )
+    assert [["seven"], ["seven", "five"]] == [
+        [each.check.id for each in some.unproven(bar)] for bar in (Level.MUST, Level.MAY)
+    ]
+    none = Report(target="./w", results=[skipped], seconds=1)
+    assert (False, False) == (none.made, none.passes(Level.MUST))
+    assert str(none).endswith("\nnothing was checked: all of it was skipped; 1.0 s")
 
 
 def test_programs_read_everything() -> None:
