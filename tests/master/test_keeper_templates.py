@@ -35,12 +35,13 @@ def fork(wish, told=True):
     if not between:
         worker = os.fork()
         if worker:
+            # Before anybody may end it.
+            with open("made", "a") as made:
+                made.write(f"{worker}\\n")
             if told:
                 asked.send(json.dumps({"forked": wish["id"], "pid": worker}).encode())
             os._exit(0)
         os.setsid()
-        with open("made", "a") as made:
-            made.write(f"{os.getpid()}\\n")
         code = "import signal; signal.pause()"
         os.execve(sys.executable, [sys.executable, "-c", code], wish["env"])
     os.waitpid(between, 0)
