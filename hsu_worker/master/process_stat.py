@@ -1,6 +1,7 @@
 """What the kernel tells of a process, mostly in `/proc/<pid>/stat`, see proc_pid_stat(5); only on Linux."""
 
 import os
+from contextlib import suppress
 
 
 def stat_fields(pid: int) -> list[str] | None:
@@ -18,6 +19,15 @@ def age(start: int) -> float:
     with open("/proc/uptime", encoding="ascii") as file:
         up = float(file.read().split()[0])
     return up - start / os.sysconf("SC_CLK_TCK")
+
+
+def outputs_of(pid: int) -> set[str]:
+    """What its stdout and stderr are, files by their paths; empty where nobody can know."""
+    found = set()
+    for descriptor in (1, 2):
+        with suppress(OSError):
+            found.add(os.readlink(f"/proc/{pid}/fd/{descriptor}"))
+    return found
 
 
 def own_memory(pid: int) -> int | None:

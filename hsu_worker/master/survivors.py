@@ -17,6 +17,7 @@ from hsu_worker.errors import ConfigError, HsuError
 from hsu_worker.master.config import Config
 from hsu_worker.master.folder import SOCKET, check_paths
 from hsu_worker.master.keeper.processes import live_processes, process_line
+from hsu_worker.master.process_stat import outputs_of
 from hsu_worker.wire.address import Address
 from hsu_worker.wire.secret_file import read_secret
 
@@ -25,6 +26,9 @@ log = logging.getLogger(__name__)
 _LOCK: Final = "lock"
 _VERSION: Final = 1
 _INSTANCE: Final = re.compile(r"[0-9a-f]{32}")
+
+#: Also of a record that is cut off.
+_UNIT: Final = re.compile(r'\{"unit": "([a-z0-9_-]{1,40})"')
 
 #: The folders that masters of this process have: their locks exclude other processes only.
 _held: set[Path] = set()
@@ -127,25 +131,48 @@ class Survivors:
 
     def _put_aside(self, path: Path, flaw: str) -> None:
         aside = path.with_suffix(".damaged")
+        self._tell(path, flaw, f"it is kept as {aside.name}")
         path.rename(aside)
-        log.error(
-            "%s: %s; nothing of it is adopted, signalled or removed, and it is kept as %s",
-            path,
-            flaw,
-            aside.name,
+
+    def _tell(self, path: Path, flaw: str, kept: str) -> None:
+        text = "%s: %s; nothing of it is adopted, signalled or removed, and %s; %s"
+        log.error(text, path, flaw, kept, self._whereabouts(path))
+
+    def _whereabouts(self, path: Path) -> str:
+        """What is still there of a worker whose record is of no use."""
+        outputs = {os.path.realpath(self.path(path.stem, kind)) for kind in ("stdout", "stderr")}
+        named, pid = None, 0
+        with suppress(OSError):
+            # The leader is the worker, and what it has started writes to the same files.
+            leaders = (line.pid for line in live_processes() if line.pid == line.session)
+            pid = next((each for each in leaders if not outputs.isdisjoint(outputs_of(each))), 0)
+            named = _UNIT.match(path.read_text(errors="replace")) if path.is_file() else None
+        unit = f" of unit {named[1]!r}" if named else ""
+        if not pid:
+            return f"no worker{unit} that writes its output was found"
+        return (
+            f"its worker{unit}, pid {pid}, still runs, and is left alone: end it with: kill {pid}"
         )
 
     def read(self) -> list[Record]:
         """All records, those of the oldest processes first.
 
-        One that can't be read is renamed, and told: whatever it speaks of is left alone.
+        One that can't be opened, or is none, is told, and whatever it speaks of is left alone. What is none is
+        renamed, too.
         """
         for path in self.folder.glob("*.tmp"):
             path.unlink(missing_ok=True)
         records = []
         for path in sorted(self.folder.glob("*.json")):
             try:
-                records.append(_parsed(path))
+                text = read_secret(path)
+            except ConfigError as error:
+                # Under its name, so that it is read again once that is corrected.
+                flaw = str(error).removeprefix(f"{path}: ")
+                self._tell(path, flaw, "it is read again when the master is started again")
+                continue
+            try:
+                records.append(_parsed(path, text))
                 continue
             except (HsuError, ValueError, TypeError, RecursionError) as error:
                 flaw = str(error).removeprefix(f"{path}: ")
@@ -225,9 +252,9 @@ def boot_id() -> str:
     return "unknown"
 
 
-def _parsed(path: Path) -> Record:
+def _parsed(path: Path, text: str) -> Record:
     """Raises HsuError, ValueError, TypeError: It is none."""
-    found = json.loads(read_secret(path))
+    found = json.loads(text)
     known = {each.name for each in fields(Record)}
     needed = {each.name for each in fields(Record) if each.default is MISSING} | {"version"}
     if not isinstance(found, dict) or not needed <= found.keys() <= known:

@@ -18,10 +18,10 @@ from tests.until import until
 __all__ = ["folder"]
 
 
-def told(master: Master) -> list[str]:
+def sentences(master: Master) -> list[str]:
     """The sentences of `u`, without times."""
-    sentences = (about(event)[21:] for event in master.why("u"))
-    return [re.sub(r"after \d+\.\d\d s", "after N s", each) for each in sentences]
+    texts = (about(event)[21:] for event in master.why("u"))
+    return [re.sub(r"after \d+\.\d\d s", "after N s", each) for each in texts]
 
 
 async def test_an_adoption_is_told_as_one(folder: Path) -> None:
@@ -32,7 +32,7 @@ async def test_an_adoption_is_told_as_one(folder: Path) -> None:
         assert [
             "Generation 1 is adopted: an earlier master has left its worker",
             f"Generation 1 is ready, after N s: pid {pid}, adopted",
-        ] == told(master)
+        ] == sentences(master)
 
 
 async def test_of_one_that_nobody_saw_end_no_lifetime_is_made_up(folder: Path) -> None:
@@ -43,7 +43,7 @@ async def test_of_one_that_nobody_saw_end_no_lifetime_is_made_up(folder: Path) -
     await until(lambda: not lives(pid))
     async with world.master() as master:
         await until(lambda: "failed" in [event.kind for event in master.why("u")])
-        started, failed = told(master)[:2]
+        started, failed = sentences(master)[:2]
     assert "Generation 1 is adopted: an earlier master has left its worker" == started
     assert failed.startswith(
         "Generation 1 could not be adopted: it ended while no master ran, with exit code unknown: "
@@ -84,7 +84,7 @@ async def test_of_what_is_not_adopted_it_is_told_why(folder: Path, more: str, wh
     async with world.master() as master:
         assert not lives(pid)
         expected = f"What an earlier master left is not adopted: {why}; its end: exit code unknown"
-        assert [expected] == told(master)
+        assert [expected] == sentences(master)
         assert [("stopped", "leftover")] == world.story()
 
 
@@ -96,3 +96,42 @@ async def test_nothing_is_told_of_a_leftover_whose_unit_is_gone(folder: Path) ->
     async with world.master() as master:
         assert not lives(pid)
         assert ([], []) == (world.told, master.why("other"))
+
+
+async def test_t25_a_record_that_others_can_open_stays_until_that_is_corrected(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    world = World(folder)
+    async with world.killed("u"):
+        (pid,) = starts(folder)
+    path = world.record
+    assert (0o600, 0o700) == tuple(each.stat().st_mode & 0o777 for each in (path, path.parent))
+    path.chmod(0o644)
+    async with world.master() as master:
+        (told,) = [text for text in caplog.messages if str(path) in text]
+        assert told == (
+            f"{path}: other users can open it; run: chmod 600 {path}; nothing of it is adopted, "
+            "signalled or removed, and it is read again when the master is started again; its worker "
+            f"of unit 'u', pid {pid}, still runs, and is left alone: end it with: kill {pid}"
+        )
+        assert (True, []) == (lives(pid), master.why("u"))
+    path.chmod(0o600)
+    async with world.master() as master:
+        assert pid == master.status()["u"].pid
+
+
+async def test_t25_a_record_that_is_cut_off_names_its_unit_and_a_worker_that_has_ended_is_not_told(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    world = World(folder)
+    async with world.killed("u"):
+        (pid,) = starts(folder)
+    path = world.record
+    path.write_text(path.read_text()[:60])
+    os.kill(pid, signal.SIGKILL)
+    await until(lambda: not lives(pid))
+    async with world.master():
+        (told,) = [text for text in caplog.messages if str(path) in text]
+    assert told.endswith(
+        f"it is kept as {path.stem}.damaged; no worker of unit 'u' that writes its output was found"
+    )
