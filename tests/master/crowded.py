@@ -1,7 +1,7 @@
 """Workers that don't fit into memory together: `python -m tests.master.crowded --calls 2000`.
 
-Each of three units holds an array of 300 MB while it runs, and the machine has a budget of 700. Callers
-call them in random order; the process table is looked at all the while.
+Each of three units holds an array of 300 MB while it runs, of the 330 MB that its worker takes, and the machine
+has a budget of 700: two fit. Callers call them in random order; the process table is looked at all the while.
 """
 
 import argparse
@@ -54,14 +54,18 @@ class Model:
 """
 
 UNITS = ("a", "b", "c")
-ARRAY = 270_000_000
-FOOTPRINT = 300_000_000
+ARRAY = 300_000_000
+FOOTPRINT = 330_000_000
 BUDGET = 700_000_000
 CALLERS = 16
+MIN_RESIDENCY = 0.2
 MAX_WAIT = 3.0
 
-#: Seconds that a start may take, once it is let in, and an end.
+#: Seconds that an end, and the start that is let in after it, may take together.
 TURN = 5.0
+
+#: Seconds that a call may take: two others may have waited before its unit, and each has its turn.
+LONGEST = MAX_WAIT + len(UNITS) * (TURN + MIN_RESIDENCY)
 
 
 @dataclass
@@ -82,11 +86,17 @@ class Report:
     starts: int = 0
     unexplained: list[str] = field(default_factory=list)
 
+    @property
+    def holds(self) -> bool:
+        """No call was lost or late, no look showed too much memory, and `why` explains all evictions."""
+        kept = self.longest <= LONGEST and self.peak <= BUDGET
+        return kept and not (self.lost or self.unexplained)
+
     def __str__(self) -> str:
         evicted = ", ".join(f"{unit}: {count}" for unit, count in sorted(self.evictions.items()))
         return (
             f"{self.calls} calls in {self.seconds:.1f} s, {len(self.lost)} lost; longest "
-            f"{self.longest:.2f} s; at most {self.peak / 1e6:.0f} MB of {BUDGET / 1e6:.0f}, and "
+            f"{self.longest:.2f} s of {LONGEST:.1f}; at most {self.peak / 1e6:.0f} MB of {BUDGET / 1e6:.0f}, and "
             f"{self.together} workers with their arrays, in {self.looks} looks; {self.starts} starts, "
             f"{self.evictions.total()} evictions ({evicted})"
         )
@@ -100,7 +110,7 @@ def config(folder: Path) -> Config:
         for name in UNITS
     ]
     machine = (
-        f'[master]\nmemory = "{BUDGET // 10**6}MB"\nmin_residency = "200ms"\n'
+        f'[master]\nmemory = "{BUDGET // 10**6}MB"\nmin_residency = "{MIN_RESIDENCY:g}s"\n'
         f'max_wait = "{MAX_WAIT:g}s"\n'
     )
     routes = f'[routes]\n"{Kinds.name}" = "a"\n'
@@ -170,8 +180,7 @@ def main() -> int:
     report = asyncio.run(work(options.calls, options.seed))
     print(report)
     print(*report.lost[:10], *report.unexplained[:10], sep="\n")
-    bad = report.lost or report.unexplained or report.peak > BUDGET
-    return 1 if bad else 0
+    return 0 if report.holds else 1
 
 
 if __name__ == "__main__":

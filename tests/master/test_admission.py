@@ -286,4 +286,21 @@ async def test_calls_of_units_that_do_not_fit_into_memory_together(tmp_path: Pat
     assert report.peak <= crowded.BUDGET
     assert report.together <= 2
     assert report.starts - report.evictions.total() <= 2
-    assert report.longest < crowded.MAX_WAIT + 3 * crowded.TURN
+    assert report.longest <= crowded.LONGEST
+    assert report.holds
+
+
+@pytest.mark.parametrize(
+    ("seen", "holds"),
+    [
+        (crowded.Report(longest=crowded.LONGEST, peak=crowded.BUDGET), True),
+        (crowded.Report(longest=crowded.LONGEST + 0.1), False),
+        (crowded.Report(peak=crowded.BUDGET + 1), False),
+        (crowded.Report(lost=["a: it is late"]), False),
+        (crowded.Report(unexplained=["nobody knows"]), False),
+    ],
+)
+def test_the_run_of_units_that_do_not_fit_fails_for_each_broken_promise(
+    seen: crowded.Report, holds: bool
+) -> None:
+    assert holds == seen.holds
