@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hsu_worker.conformance.finding import Skipped
-from hsu_worker.conformance.launched import MARK
+from hsu_worker.conformance.launched import MARK, Launched
 from hsu_worker.master.keeper.processes import LINUX, ProcessLine, live_processes
 
 
@@ -47,6 +47,18 @@ def family(instance: str) -> dict[int, Member]:
     return members
 
 
+def family_of(worker: Launched) -> dict[int, Member]:
+    """The family of a worker that is seen itself: else nothing could be found, whatever there is.
+
+    Raises:
+        Skipped: It is not, or this system doesn't tell.
+    """
+    members = family(worker.variables.instance)
+    if worker.told.pid not in members:
+        raise Skipped(f"process {worker.told.pid}, as the handshake told, can't be looked at")
+    return members
+
+
 def ancestors(pid: int, members: Mapping[int, Member]) -> list[int]:
     """A process of a family, its parent, and so on, as far as they are of the family."""
     found = []
@@ -83,10 +95,13 @@ def descriptor(pid: int, number: int) -> str:
         Skipped: This system doesn't tell.
     """
     check_linux()
+    folder = Path(f"/proc/{pid}/fd")
     try:
-        return os.readlink(f"/proc/{pid}/fd/{number}")
-    except FileNotFoundError:
-        return ""
+        return os.readlink(folder / f"{number}")
+    except FileNotFoundError as error:
+        if folder.exists():
+            return ""
+        raise Skipped(f"the descriptors of process {pid} can't be read: {error}") from None
     except OSError as error:
         raise Skipped(f"the descriptors of process {pid} can't be read: {error}") from None
 

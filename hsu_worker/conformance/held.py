@@ -110,19 +110,25 @@ async def held_many(
     Raises:
         Skipped: There is no method whose calls stay in flight.
     """
+    tried: list[str] = []
     for slow in await _candidates(lab, worker):
         calls = [Held(worker.connection, slow, timeout) for _ in range(count)]
         try:
             if await _in_flight(worker, calls):
                 yield calls
                 return
+            ended = [call.answer.result() for call in calls if call.answer.done()]
+            tried.append(
+                f"{len(ended)} of {count} calls of {slow.path} ended too early, one with {ended[0]}"
+            )
         finally:
             for call in calls:
                 await call.cancel()
-    raise Skipped(
-        "it takes a call that lasts: no method waits for a stream of requests, "
-        "and --slow-method names none"
-    )
+    if not tried:
+        tried.append("no method waits for a stream of requests")
+    if not lab.help.slow_method:
+        tried.append("--slow-method names none")
+    raise Skipped(f"it takes a call that lasts: {', and '.join(tried)}")
 
 
 @asynccontextmanager

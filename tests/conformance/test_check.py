@@ -161,6 +161,26 @@ async def test_a_slow_method_that_is_none_is_refused_at_first(
     assert str(raised.value).startswith(said)
 
 
+async def test_a_slow_method_that_is_not_slow_is_named_with_how_its_call_ended(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "hasty.py").write_text(
+        "from hsu_worker import implements\n"
+        "from hsu_worker.gen.hsu_a import InterfaceA, SummarizeResponse\n\n\n"
+        "@implements(InterfaceA)\nclass Hasty:\n"
+        "    async def summarize(self, request):\n        return SummarizeResponse()\n\n"
+        "    async def stream_summary(self, request):\n        return\n        yield\n"
+    )
+    target = command([*PYTHON, "hasty:Hasty"], cwd=tmp_path)
+    method = "hsu.a.v1.InterfaceA/Summarize"
+    helped = await check(target, only=["ping-under-load"], help=Help(slow_method=method))
+    alone = await check(target, only=["ping-under-load"])
+    begin = f"it takes a call that lasts: 1 of 1 calls of /{method} ended too early, one with OK, "
+    assert helped.results[0].reason.startswith(begin), str(helped)
+    none = "no method waits for a stream of requests, and --slow-method names none"
+    assert [f"it takes a call that lasts: {none}"] == [each.reason for each in alone.results]
+
+
 @asynccontextmanager
 async def serving(token: str = "") -> AsyncGenerator[Address, None]:
     """A worker that nobody has launched."""
@@ -190,7 +210,11 @@ async def test_one_that_is_open_to_all_has_to_refuse_what_only_a_master_may_do(
 ) -> None:
     async with serving() as address:
         sound = await check(Running(address=address), only=["open-to-all"])
+        logs = [each.id for each in CHECKS.values() if each.group == "logs" and each.harmless]
+        unread = await check(Running(address=address), only=logs)
     assert [Outcome.PASSED] == [result.outcome for result in sound.results], str(sound)
+    reason = "only who has a token may read its log: "
+    assert [True] * len(logs) == [each.reason.startswith(reason) for each in unread.results]
 
     class Open(core.CoreService):
         def _not_for_all(self, method: str) -> None:

@@ -1,6 +1,7 @@
 """For each check a worker with one fault, which the check has to notice, and says what it sees."""
 
 import asyncio
+from collections.abc import Iterable
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -32,8 +33,15 @@ STRANGE = {
         ),
         ("answer.grace.FromMilliseconds(round(left * 1000))", "answer.grace.seconds = 2**62"),
     ),
+    "unseen": (("pid=os.getpid()", "pid=0"),),
     "tells nothing": (("interfaces=[info]", "interfaces=[]"),),
 }
+
+#: Checks that look at the process whose pid the handshake tells.
+SEEN_BY_PID = (
+    *("children-environment", "standard-input-empty", "output-pipes"),
+    *("token-secret", "children-gone", "start-stop-leaks"),
+)
 
 LAUNCHED = {each.id for each in CHECKS.values() if each.lane is not Lane.UNLAUNCHED}
 
@@ -49,7 +57,7 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Report]:
         async with slots:
             found[mutant.name] = await mutant.checked(tmp_path_factory.mktemp("mutant"), stubs)
 
-    async def strange(name: str) -> None:
+    async def strange(name: str, only: Iterable[str]) -> None:
         folder = tmp_path_factory.mktemp("strange")
         unit, file = whole(folder, stubs), folder / "worker.py"
         text = file.read_text()
@@ -57,16 +65,18 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Report]:
             assert text.count(before) == 1, before
             text = text.replace(before, after)
         file.write_text(text)
-        found[name] = await check(unit, skip=NOT_OF_FORKS, jobs=JOBS, patience=0.3)
+        found[name] = await check(unit, only=only, jobs=JOBS, patience=0.3)
 
     async def launched(sound: UnitConfig) -> None:
+        await strange("unseen", SEEN_BY_PID)
         found["launched"] = await check(sound, only=NOT_OF_FORKS)
         await asyncio.gather(*(one(each) for each in MUTANTS if each.check in NOT_OF_FORKS))
 
     async def forked(sound: UnitConfig) -> None:
         async with forking(stubs):
             await asyncio.gather(*(one(each) for each in MUTANTS if each.check not in NOT_OF_FORKS))
-            await asyncio.gather(*map(strange, STRANGE))
+            every = LAUNCHED.difference(NOT_OF_FORKS)
+            await asyncio.gather(strange("strange", every), strange("tells nothing", every))
             found["forked"] = await check(sound, skip=NOT_OF_FORKS, help=EVERY, jobs=JOBS)
 
     async def every() -> None:
@@ -114,6 +124,14 @@ def test_a_strange_answer_fails_its_check_and_no_other_goes_without_a_result(
     (tmp_path / "report.xml").write_text(junit(report), "utf-8")
     [suite] = ET.parse(tmp_path / "report.xml").getroot()
     assert str(len(report.results)) == suite.get("tests")
+
+
+@pytest.mark.timeout(300)
+def test_what_is_seen_by_a_pid_is_no_proof_when_there_is_no_such_process(
+    reports: dict[str, Report],
+) -> None:
+    found = {each.check.id: each.outcome for each in reports["unseen"].results}
+    assert dict.fromkeys(SEEN_BY_PID, Outcome.SKIPPED) == found, str(reports["unseen"])
 
 
 def test_every_check_has_a_fault_that_it_notices() -> None:

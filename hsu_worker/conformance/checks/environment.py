@@ -5,7 +5,7 @@ from typing import Final
 from hsu_worker.conformance import bounds
 from hsu_worker.conformance.check import Lane, Level, check, check_on
 from hsu_worker.conformance.checks.announcement import ends_unannounced
-from hsu_worker.conformance.family import ancestors, descriptor, family
+from hsu_worker.conformance.family import ancestors, descriptor, family_of
 from hsu_worker.conformance.finding import Skipped, expect, expect_that, needs
 from hsu_worker.conformance.lab import Lab
 from hsu_worker.conformance.launched import Launched
@@ -81,9 +81,7 @@ async def token_needed(lab: Lab) -> None:
 )
 async def children_environment(_lab: Lab, worker: Worker) -> None:
     assert isinstance(worker, Launched)
-    members = family(worker.variables.instance)
-    if worker.told.pid not in members:
-        raise Skipped(f"process {worker.told.pid}, as the handshake told, can't be looked at")
+    members = family_of(worker)
     # A process that was only forked shows its parent's first environment, whatever was deleted.
     commands = {members[pid].command for pid in ancestors(worker.told.pid, members)}
     children = {pid: member for pid, member in members.items() if member.command not in commands}

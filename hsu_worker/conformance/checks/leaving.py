@@ -9,7 +9,7 @@ import grpc.aio
 
 from hsu_worker.conformance import bounds
 from hsu_worker.conformance.check import Level, check
-from hsu_worker.conformance.family import family
+from hsu_worker.conformance.family import family, family_of
 from hsu_worker.conformance.finding import Skipped, during, expect, expect_that, needs
 from hsu_worker.conformance.held import held
 from hsu_worker.conformance.lab import Lab
@@ -323,7 +323,7 @@ async def children_gone(lab: Lab) -> None:
             {},
             {
                 pid: member.shown
-                for pid, member in family(worker.variables.instance).items()
+                for pid, member in family_of(worker).items()
                 if member.line.group != worker.process.pid
             },
         )
