@@ -49,13 +49,6 @@ A_SLOW_CALL = Help(
     slow_method="hsu.a.v1.InterfaceA/StreamSummary",
     slow_request=f'{{"text": "{"A. " * 300}", "sentences": 300}}',
 )
-#: What may depend on the calls that a service has, beside what workers that others use can show. All
-#: that depends on how Python starts and ends is shown by the run on docs/conformance.md.
-WITH_A_CALL = (
-    "shutdown-cuts-off",
-    "draining",
-    "lifeline-with-call",
-)
 #: The checks that need it, the one that needs a child, and the one that pings.
 HELPED_CHECKS = (
     "children-environment",
@@ -91,7 +84,8 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Report]:
     )
     launched = [each for each in CHECKS.values() if each.lane is not Lane.UNLAUNCHED]
     musts = {each.id for each in launched if each.level is Level.MUST}
-    shared = [each.id for each in CHECKS.values() if each.lane in (Lane.STOPPED, Lane.RUNNING)]
+    # Those that only wait look at nothing that an example could change.
+    swift = [each.id for each in launched if each.lane is not Lane.WAITING]
 
     async def forked() -> Report:
         async with forking(stubs):
@@ -101,10 +95,10 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Report]:
         checked = await asyncio.gather(
             # All at once, for one of them takes ten seconds.
             check(ours, only=HELPED_CHECKS, help=HELPED, jobs=len(HELPED_CHECKS)),
-            check(example_a, only=shared),
+            check(example_a, only=swift),
             check(
                 example_b,
-                only=[*shared, *WITH_A_CALL, "start-failed"],
+                only=swift,
                 help=Help(failing_start={"HSU_B_INDEX": "/dev/null/index"}),
             ),
             check(bare, only=musts.intersection(NOT_OF_FORKS)),
