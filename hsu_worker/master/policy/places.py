@@ -8,6 +8,8 @@ from hsu_worker.master.policy.state import Generation, Phase, State, evolve
 #: The cause of the next start, for those whom a worker has no room for before it is stopped.
 WAITED: Final = ("call", "a call that waited")
 
+_ENDING: Final = (Phase.DRAINING, Phase.STOPPING)
+
 
 def cause(state: State) -> tuple[str, str]:
     """Trigger and evidence of a start that begins now."""
@@ -77,16 +79,19 @@ def drained(state: State, generation: Generation, now: float, trigger: str, why:
 
 def sent_away(before: State, after: State) -> list[int]:
     """The generations that were to go on, and are to end now: at once, or after the calls that they have."""
-    return [
-        each.number
-        for each in after.generations
-        if _ends(each) and (known := before.find(each.number)) is not None and not _ends(known)
-    ]
+    sent = []
+    # Each event of a call comes here: where nobody ends, it costs next to nothing.
+    for each in (after.current, after.retiring, after.candidate):
+        if each is not None and _ends(each):
+            known = before.find(each.number)
+            if known is not None and not _ends(known):
+                sent.append(each.number)
+    return sent
 
 
 def _ends(generation: Generation) -> bool:
     """Nothing brings it back."""
-    return generation.stop_asked or generation.phase in (Phase.DRAINING, Phase.STOPPING)
+    return generation.stop_asked or generation.phase in _ENDING
 
 
 def served(state: State, generation: Generation, now: float) -> State:
